@@ -1,0 +1,42 @@
+"""Sums and moments over the places that a mask counts; what stands elsewhere, NaN included, is never read."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+Axis = int | Sequence[int] | None
+
+WHITEN_EPSILON = 1e-8  # added to the variance: values that are all equal whiten to 0, not to NaN
+
+
+def masked_sum(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"], axis: Axis = None) -> Float[Array, "..."]:
+    """Σ x over the counted places along `axis` (all axes by default)."""
+    return jnp.sum(jnp.where(mask, x, 0), axis=axis)
+
+
+def masked_mean(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"], axis: Axis = None) -> Float[Array, "..."]:
+    """The mean of x over the counted places along `axis`; 0 where none is counted."""
+    return masked_sum(x, mask, axis) / jnp.maximum(jnp.sum(mask, axis=axis), 1).astype(x.dtype)
+
+
+def masked_var(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
+    """The population variance of x over all counted places; 0 where none is counted."""
+    return masked_mean(jnp.square(_centered(x, mask)), mask)
+
+
+def masked_whiten(
+    x: Float[Array, "*shape"], mask: Bool[Array, "*shape"], *, shift_mean: bool = True
+) -> Float[Array, "*shape"]:
+    """x scaled to variance 1 over the counted places, and to mean 0 if `shift_mean`; 0 elsewhere."""
+    centered = _centered(x, mask)
+    scale = jax.lax.rsqrt(masked_mean(jnp.square(centered), mask) + WHITEN_EPSILON)
+    whitened = centered * scale
+    if not shift_mean:
+        whitened = whitened + masked_mean(x, mask)
+    return jnp.where(mask, whitened, 0)
+
+
+def _centered(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.where(mask, x, 0) - masked_mean(x, mask)

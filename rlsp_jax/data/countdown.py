@@ -1,0 +1,143 @@
+"""Countdown: reach a target from a few numbers with + - * /, each number used exactly once.
+
+An unlimited, seeded supply of problems that are solvable by construction. A problem is identified
+by its sorted numbers and its target, and that identity alone decides whether it is held out.
+"""
+
+import dataclasses
+import random
+import zlib
+from typing import Literal
+
+from ..records import Problem
+from .countdown_search import join, moves, solutions
+
+Split = Literal["train", "heldout"]
+
+_MAX_DRAWS = 100_000  # tried for one problem before its space is called empty
+_MAX_REPEATS = 2_000  # held-out problems in a row that bring nothing new before their space is called exhausted
+_LARGEST = 2**31 - 1  # numbers travel to the device as int32
+
+
+@dataclasses.dataclass(frozen=True)
+class Countdown:
+    """Problems of `numbers` integers in 1..max_number whose target lies in 1..max_target.
+
+    `heldout_share` is the share of all problem identities that never appears in training.
+    """
+
+    numbers: int = 3
+    max_number: int = 12
+    max_target: int = 100
+    seed: int = 0
+    heldout_share: float = 0.1
+
+    def __post_init__(self):
+        if not 2 <= self.numbers <= 5:
+            raise ValueError(f"numbers is {self.numbers}; a Countdown problem has between 2 and 5 numbers.")
+        for name, value in (("max_number", self.max_number), ("max_target", self.max_target)):
+            if not 1 <= value <= _LARGEST:
+                raise ValueError(f"{name} is {value}; it must lie between 1 and {_LARGEST}.")
+        if not 0 <= self.heldout_share < 1:
+            raise ValueError(f"heldout_share is {self.heldout_share}; it must be at least 0 and less than 1.")
+
+    def problem(self, split: Split, number: int) -> Problem:
+        """Problem `number` of a split: a pure function of the config, the split and the number.
+
+        Numbers may repeat an identity; `heldout` does not. Its level names only how many numbers there are.
+        """
+        rng = random.Random(f"{self.seed}/{split}/{number}")
+        for _ in range(_MAX_DRAWS):
+            values, target = self._draw(rng)
+            if 1 <= target <= self.max_target and self._is_heldout(values, target) == (split == "heldout"):
+                return _make_problem(values, target, number=number, level=_level(values))
+        raise ValueError(
+            f"No {split} problem turned up in {_MAX_DRAWS} draws of {self}; "
+            "raise max_number or max_target, or move heldout_share."
+        )
+
+    def problems(self, split: Split, start: int, count: int) -> list[Problem]:
+        """Problems start … start + count - 1 of a split."""
+        return [self.problem(split, number) for number in range(start, start + count)]
+
+    def heldout(self, count: int) -> list[Problem]:
+        """The first `count` distinct held-out problems, numbered from 0, with levels by number of solutions.
+
+        A shorter list is a prefix of a longer one. ValueError when there are not that many.
+        """
+        found: dict[tuple[tuple[int, ...], int], Problem] = {}
+        draw = last_new = 0
+        while len(found) < count:
+            if draw - last_new > _MAX_REPEATS:
+                raise ValueError(
+                    f"{count} held-out problems were asked for, but only {len(found)} distinct ones turned up; "
+                    "ask for fewer, or raise heldout_share, numbers, max_number or max_target."
+                )
+            values, target = identity(self.problem("heldout", draw))
+            if (values, target) not in found:
+                found[values, target] = _make_problem(values, target, number=len(found), level=level(values, target))
+                last_new = draw
+            draw += 1
+        return list(found.values())
+
+    def _draw(self, rng: random.Random) -> tuple[tuple[int, ...], int]:
+        """Sorted numbers, and what a random tree of exact operations makes of them."""
+        numbers = tuple(sorted(rng.randint(1, self.max_number) for _ in range(self.numbers)))
+        values = numbers
+        for _ in range(self.numbers - 1):
+            move = rng.choice(moves(values))
+            values = join(values, move, move.value)
+        return numbers, values[0]
+
+    def _is_heldout(self, numbers: tuple[int, ...], target: int) -> bool:
+        """By a hash of the identity that is the same in every process, unlike `hash`."""
+        return zlib.crc32(f"{self.seed}: {question_text(numbers, target)}".encode()) < self.heldout_share * 2**32
+
+
+def identity(problem: Problem) -> tuple[tuple[int, ...], int]:
+    """What makes two Countdown problems the same one: the sorted numbers and the target."""
+    return tuple(sorted(problem.truth["numbers"])), problem.truth["target"]
+
+
+def level(numbers: tuple[int, ...], target: int) -> str:
+    """The difficulty of a problem: how many numbers, and how many distinct solutions."""
+    count = len(solutions(numbers, target))
+    if count == 0:
+        return f"{_level(numbers)}, no solution"
+    bucket = "1-2" if count <= 2 else "3-6" if count <= 6 else "7+"
+    return f"{_level(numbers)}, {bucket} solutions"
+
+
+def question_text(numbers: tuple[int, ...], target: int) -> str:
+    """The prompt: `3 7 12 = 33` and a newline."""
+    return f"{' '.join(map(str, sorted(numbers)))} = {target}\n"
+
+
+def parse_question(text: str) -> Problem:
+    """The problem a person typed, such as `3 7 12 = 33`; it need not have a solution."""
+    left, equals, right = text.partition("=")
+    if not equals or "=" in right:
+        raise ValueError(f"{text.strip()!r} needs exactly one '=' between the numbers and the target: 3 7 12 = 33.")
+    numbers, targets = left.split(), right.split()
+    if len(numbers) < 2:
+        raise ValueError(f"{text.strip()!r} needs at least two numbers before the '=': 3 7 12 = 33.")
+    if len(targets) != 1:
+        raise ValueError(f"{text.strip()!r} needs exactly one target after the '=': 3 7 12 = 33.")
+    values = tuple(sorted(_parse_number(word) for word in numbers))
+    return _make_problem(values, _parse_number(targets[0]), number=0, level=_level(values))
+
+
+def _parse_number(word: str) -> int:
+    if not (word.isascii() and word.isdigit()):
+        raise ValueError(f"{word!r} is not a whole number; write only digits, such as 12.")
+    if len(word.lstrip("0")) > 10 or int(word) > _LARGEST:
+        raise ValueError(f"{word!r} is too large; numbers go up to {_LARGEST}.")
+    return int(word)
+
+
+def _make_problem(numbers: tuple[int, ...], target: int, *, number: int, level: str) -> Problem:
+    return Problem(number, level, question_text(numbers, target), {"numbers": list(numbers), "target": target})
+
+
+def _level(numbers: tuple[int, ...]) -> str:
+    return f"{len(numbers)} numbers"

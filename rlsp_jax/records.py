@@ -1,0 +1,169 @@
+"""Every row that is written to a workdir, and the one way to write and read them. No JAX.
+
+    run.json             RunInfo
+    metrics.jsonl        one flat object per step: stage, step, seconds, then `area/name` → number
+    evals/*.jsonl        EvalResult, one row per level and one for all levels together
+    samples/*.jsonl      Sample
+    summary.json         what a finished run showed (see `Summary`)
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A question and its truth. `number` is its place in its set; `level` names its difficulty."""
+
+    number: int
+    level: str
+    question: str
+    truth: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One response to one problem, as judged. `sample` is -1 for the greedy response."""
+
+    eval: str
+    stage: str
+    step: int
+    problem: int
+    level: str
+    question: str
+    sample: int
+    response: str
+    num_tokens: int
+    stop_reason: str
+    verdict: str
+    answer: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Behaviors:
+    """Means per response: see `behaviors.detectors` for what each one counts."""
+
+    backtracks: float
+    verifications: float
+    attempts: float
+    wrong_to_right: float
+    repetition: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalResult:
+    """What one evaluation says of one level, or of all levels together (`level == "all"`).
+
+    Fractions are in [0, 1]; lengths in tokens. `greedy` figures are of the greedy response; the
+    behaviours and length too when no samples were drawn, otherwise they are of the samples.
+    """
+
+    eval: str
+    stage: str
+    step: int
+    level: str
+    problems: int
+    samples: int
+    greedy: float
+    greedy_length: float
+    greedy_truncated: float
+    greedy_behaviors: Behaviors
+    pass_at: Mapping[str, float]  # {"1": …, "8": …}, unbiased; empty without samples
+    maj_at: Mapping[str, float]
+    maj_interval: tuple[float, float]  # 95 %, bootstrap over problems, of the largest maj@k
+    length: float
+    truncated: float
+    behaviors: Behaviors
+    budgets: Mapping[str, float]  # token budget → accuracy of greedy responses that end within it
+    unknown: int  # responses that no verifier could judge; they count in no rate
+    tokens_generated: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What ran: enough to run it again. The experiment file itself is kept beside it, as `experiment.py`."""
+
+    name: str
+    config: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    git: str
+    versions: Mapping[str, str]
+    devices: str
+    started: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSummary:
+    stage: str
+    steps: int
+    seconds: float
+    tokens_generated: int
+    evals: Mapping[str, Any]  # level → EvalResult as an object, of the stage's last full evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """`summary.json`: per stage and final evaluation, wall seconds by phase, tokens, versions."""
+
+    name: str
+    seed: int
+    stages: tuple[StageSummary, ...]
+    final: Mapping[str, Any]  # the last stage's EvalResult over all levels
+    seconds: Mapping[str, float]
+    tokens_generated: int
+    versions: Mapping[str, str]
+    devices: str
+
+
+def to_row(record: Any) -> dict[str, Any]:
+    """A record as a JSON object."""
+    return dataclasses.asdict(record)
+
+
+def append_rows(path: Path, rows: list[Mapping[str, Any]]) -> None:
+    """Append rows to a JSONL file, each whole or not at all: one write per call, then a flush."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    with open(path, "a+b") as file:
+        if file.tell() and not _ends_with_newline(file):
+            text = "\n" + text  # a killed writer left half a row: close it, it is skipped when read
+        file.write(text.encode())
+
+
+def _ends_with_newline(file: Any) -> bool:
+    file.seek(-1, os.SEEK_END)
+    last = file.read(1)
+    file.seek(0, os.SEEK_END)
+    return last == b"\n"
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSONL file in order; a row cut short by a crash is skipped."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file in one step: a crash leaves the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(draft, path)
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote."""
+    return json.loads(path.read_text())
