@@ -1,0 +1,44 @@
+"""What is done to advantages between the estimate and the loss: whitening, group baselines, weighting of streams."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from rlsp_jax.common.masked import masked_whiten
+
+
+def whiten(advantages: Float[Array, "batch time"], mask: Bool[Array, "batch time"]) -> Float[Array, "batch time"]:
+    """Advantages of mean 0 and variance 1 over the counted tokens. float32; 0 where masked.
+
+    To be taken over the whole batch of a step: whitening each minibatch would make results depend on its size.
+    """
+    return masked_whiten(advantages.astype(jnp.float32), mask)
+
+
+def leave_one_out(
+    scores: Float[Array, " batch"], valid: Bool[Array, " batch"], group_size: int
+) -> Float[Array, " batch"]:
+    """r_i − mean of the other valid scores of the group; `group_size` neighbouring rows are one group. float32.
+
+    0 for a row that is not valid or has no valid sibling. Taken as the mean of the differences r_i − r_j, which is
+    the same and is exactly 0 where all scores are equal: there is no rounding for a later whitening to blow up.
+    Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!"; Ahmadian et al. 2024 (2402.14740), "RLOO".
+    Raises ValueError if the batch is not made of whole groups.
+    """
+    if group_size < 1 or scores.shape[0] % group_size:
+        raise ValueError(f"A batch of {scores.shape[0]} rows does not divide into groups of {group_size}.")
+    scores = scores.astype(jnp.float32).reshape(-1, group_size)
+    valid = valid.reshape(-1, group_size)
+    comparable = valid[:, :, None] & valid[:, None, :]
+    differences = jnp.where(comparable, scores[:, :, None] - scores[:, None, :], 0)
+    num_siblings = jnp.sum(comparable, axis=-1) - 1  # a valid row is comparable to itself, at difference 0
+    return (jnp.sum(differences, axis=-1) / jnp.maximum(num_siblings, 1)).reshape(-1)
+
+
+def combine(
+    advantages: Float[Array, "stream batch time"], weights: Float[Array, " stream"]
+) -> Float[Array, "batch time"]:
+    """A = Σ_k w_k A_k over the reward streams.
+
+    Not an einsum: accelerators multiply matrices in a lower precision by default.
+    """
+    return jnp.sum(weights[:, None, None] * advantages, axis=0)

@@ -1,0 +1,7 @@
+"""Outcome verifiers on the host: strings only, and no JAX, so that a worker process starts in a moment."""
+
+from rlsp_jax.verifiers.countdown import Countdown
+from rlsp_jax.verifiers.outcome import Outcome, Verifier
+from rlsp_jax.verifiers.pool import VerifierPool
+
+__all__ = ["Countdown", "Outcome", "Verifier", "VerifierPool"]

@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlsp_jax import rl
+
+
+def leave_one_out(scores, valid, group_size):
+    return np.asarray(jax.jit(rl.leave_one_out, static_argnums=2)(scores, valid, group_size))
+
+
+def slow_leave_one_out(scores, valid, group_size):
+    advantages = np.zeros(len(scores))
+    for i in range(len(scores)):
+        group = i // group_size * group_size
+        others = [scores[j] for j in range(group, group + group_size) if j != i and valid[j]]
+        if valid[i] and others:
+            advantages[i] = scores[i] - np.mean(others)
+    return advantages
+
+
+@pytest.mark.parametrize("group_size", [1, 2, 4, 12])
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), share=st.floats(0, 1))
+def test_leave_one_out_equals_a_slow_loop_whichever_rows_are_valid(seed, group_size, share):
+    rng = np.random.default_rng(seed)
+    valid = rng.random(12) < share
+    scores = np.where(valid, rng.normal(size=12), np.nan).astype(np.float32)
+    advantages = leave_one_out(scores, valid, group_size)
+    np.testing.assert_allclose(advantages, slow_leave_one_out(scores, valid, group_size), rtol=1e-4, atol=1e-5)
+
+
+def test_a_group_of_equal_scores_has_advantages_of_exactly_0():
+    assert not leave_one_out(np.full(7 * 3, 0.1, np.float32), np.ones(21, bool), 7).any()
+
+
+def test_advantages_of_a_group_with_all_rows_valid_sum_to_0():
+    scores = np.random.default_rng(0).normal(size=24).astype(np.float32)
+    advantages = leave_one_out(scores, np.ones(24, bool), 8).reshape(-1, 8)
+    np.testing.assert_allclose(advantages.sum(axis=1), 0, atol=1e-5)
+
+
+def test_a_lone_row_has_no_baseline_and_no_advantage():
+    assert not leave_one_out(np.array([5.0, 3.0], np.float32), np.ones(2, bool), 1).any()
+
+
+@pytest.mark.parametrize("group_size", [0, 5])
+def test_a_batch_of_broken_groups_is_refused(group_size):
+    with pytest.raises(ValueError, match=f"8 rows does not divide into groups of {group_size}"):
+        leave_one_out(np.zeros(8, np.float32), np.ones(8, bool), group_size)
+
+
+def test_whitened_advantages_have_mean_0_and_variance_1_over_the_counted_tokens():
+    rng = np.random.default_rng(0)
+    mask = np.arange(9) < rng.integers(0, 10, 6)[:, None]
+    advantages = np.where(mask, rng.normal(3, 5, mask.shape), np.nan).astype(np.float32)
+    whitened = np.asarray(rl.whiten(jnp.asarray(advantages), jnp.asarray(mask)))
+    np.testing.assert_allclose([whitened[mask].mean(), whitened[mask].var()], [0, 1], atol=1e-4)
+    assert not whitened[~mask].any()
+
+
+def test_combined_advantages_are_the_weighted_sum_over_streams():
+    rng = np.random.default_rng(0)
+    advantages, weights = rng.normal(size=(3, 4, 5)).astype(np.float32), np.array([0.8, 0.2, -1.0], np.float32)
+    expected = sum(weight * stream for weight, stream in zip(weights, advantages, strict=True))
+    np.testing.assert_allclose(
+        rl.combine(jnp.asarray(advantages), jnp.asarray(weights)), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_combining_is_linear_so_one_stream_of_weight_1_passes_through():
+    advantages = jax.random.normal(jax.random.key(0), (2, 4, 5))
+    np.testing.assert_array_equal(rl.combine(advantages, jnp.array([0.0, 1.0])), advantages[1])
