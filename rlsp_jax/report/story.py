@@ -1,0 +1,141 @@
+"""Which evaluations tell a run's story: where each stage ended, and how the last one got there."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+
+from rlsp_jax.records import EvalResult, Sample
+from rlsp_jax.report.load import NAN, Run, Stage
+
+ALL = "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Milestone:
+    """Where a stage stood at its last evaluation."""
+
+    stage: str
+    step: int
+    overall: EvalResult
+    levels: tuple[EvalResult, ...]
+
+    @property
+    def label(self) -> str:
+        return stage_title(self.stage)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One evaluation on the way through a stage. Tokens are those generated since the stage began."""
+
+    step: int
+    tokens: float
+    result: EvalResult
+
+
+def stage_title(name: str) -> str:
+    """A stage's name as a reader writes it: "ppo" → "PPO", "expert_iteration" → "Expert iteration"."""
+    return name.upper() if len(name) <= 4 else name.replace("_", " ").capitalize()
+
+
+def main_eval(run: Run) -> str | None:
+    """The fullest evaluation: most problems, then most samples."""
+    return _first_by(run, lambda results: max((r.problems, r.samples) for r in results if r.level == ALL))
+
+
+def curve_eval(run: Run) -> str | None:
+    """The evaluation made most often, which shows the way through training."""
+    return _first_by(run, lambda results: (sum(r.level == ALL for r in results), 0))
+
+
+def _first_by(run: Run, worth: Callable[[tuple[EvalResult, ...]], tuple[int, int]]) -> str | None:
+    named = {name: results for name, results in run.evals.items() if any(r.level == ALL for r in results)}
+    return max(named, key=lambda name: worth(named[name]), default=None)
+
+
+def milestones(run: Run) -> tuple[Milestone, ...]:
+    """Each stage's last full evaluation; when only one stage has any, its first one stands for the start."""
+    name = main_eval(run)
+    results = run.evals[name] if name else ()
+    overall = [r for r in results if r.level == ALL]
+    last: dict[str, EvalResult] = {}
+    for result in overall:
+        if result.stage not in last or result.step >= last[result.stage].step:
+            last[result.stage] = result
+    ends = list(last.values())
+    if len(ends) == 1:
+        first = min(overall, key=lambda r: r.step)
+        ends = [first, *ends] if first.step < ends[0].step else ends
+    return tuple(_milestone(end, results) for end in ends)
+
+
+def _milestone(end: EvalResult, results: Iterable[EvalResult]) -> Milestone:
+    same = [r for r in results if (r.stage, r.step) == (end.stage, end.step) and r.level != ALL]
+    return Milestone(end.stage, end.step, end, tuple(same))
+
+
+def learning_stages(run: Run) -> tuple[Stage, ...]:
+    """The stages that learn from rewards."""
+    return tuple(stage for stage in run.stages if any(name.startswith("reward/") for name in stage.columns))
+
+
+def supervised_stages(run: Run) -> tuple[Stage, ...]:
+    """The stages that learn from demonstrations."""
+    return tuple(stage for stage in run.stages if stage.has("sft/loss"))
+
+
+def points(run: Run, stage: Stage) -> tuple[Point, ...]:
+    """The way through a stage, from where the stage before it ended (as step 0) on."""
+    name = curve_eval(run)
+    overall = [r for r in run.evals[name] if r.level == ALL] if name else []
+    order = [s.name for s in run.stages]
+    before = [r for r in overall if r.stage in order and order.index(r.stage) < order.index(stage.name)]
+    inside = sorted((r for r in overall if r.stage == stage.name), key=lambda r: r.step)
+    way = [Point(r.step, tokens_at(run, stage, r.step), r) for r in inside]
+    if before and (not inside or inside[0].step > 0):
+        way.insert(0, Point(0, 0.0, before[-1]))
+    return tuple(way)
+
+
+def tokens_at(run: Run, stage: Stage, step: int) -> float:
+    """Tokens generated in a stage's first `step` steps, by its metrics; NaN when they do not say.
+
+    Metrics count steps from 0: the row of step 3 is about the fourth update. Evaluations count updates done.
+    """
+    if step == 0:
+        return 0.0
+    earlier = [s.tokens[-1] for s in run.stages if s.index < stage.index and s.tokens]
+    done = [tokens for at, tokens in zip(stage.steps, stage.tokens, strict=True) if at < step]
+    return done[-1] - (earlier[-1] if earlier else 0.0) if done else NAN
+
+
+def samples_by_stage(run: Run) -> dict[str, tuple[Sample, ...]]:
+    """The responses last written in each stage, those of the main evaluation if there are any."""
+    name = main_eval(run)
+    samples = [s for s in run.samples if s.eval == name] or list(run.samples)
+    last: dict[str, int] = {}
+    for sample in samples:
+        last[sample.stage] = max(sample.step, last.get(sample.stage, 0))
+    return {
+        f"{stage_title(stage)}, step {step}": tuple(s for s in samples if (s.stage, s.step) == (stage, step))
+        for stage, step in last.items()
+    }
+
+
+def unknowns(run: Run) -> tuple[str, ...]:
+    """One sentence for each evaluation that met responses that no verifier could judge."""
+    found: list[tuple[str, EvalResult]] = [
+        (name, r) for name, results in run.evals.items() for r in results if r.level == ALL and r.unknown
+    ]
+    said = [f"{r.unknown:,} in the evaluation “{name}” at {stage_title(r.stage)} step {r.step:,}" for name, r in found]
+    return (*said, *(text for stage in run.stages for text in _unknown_rollouts(stage)))
+
+
+def _unknown_rollouts(stage: Stage) -> tuple[str, ...]:
+    affected = sum(value > 0 for value in stage.columns.get("rollout/unknown", ()))
+    return (f"among the training rollouts of {affected:,} {stage_title(stage.name)} steps",) if affected else ()
+
+
+def standard_error(fraction: float, count: int) -> float:
+    """Of a mean of `count` yes-or-no outcomes; NaN without any."""
+    return math.sqrt(fraction * (1 - fraction) / count) if count and math.isfinite(fraction) else NAN
