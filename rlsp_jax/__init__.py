@@ -1,0 +1,1 @@
+"""Post-train language models to think."""

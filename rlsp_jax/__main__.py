@@ -1,0 +1,5 @@
+"""`python -m rlsp_jax` is `rlsp`."""
+
+from rlsp_jax.cli import main
+
+main()

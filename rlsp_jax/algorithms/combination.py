@@ -1,0 +1,111 @@
+"""From reward streams to one advantage per token: kept apart to the end, or mixed at the start.
+
+    decoupled:  A = Σ_k w_k · norm_k(GAE(r_k, V_k; γ_k, λ_k))     a critic per stream
+    coupled:    r = Σ_k w_k · r_k, one critic, one GAE             (RLSP Eq. 1)
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from rlsp_jax.common.masked import masked_whiten
+from rlsp_jax.rewards import LeaveOneOut, Normalization, Whiten
+from rlsp_jax.rl import gae, leave_one_out
+from rlsp_jax.schedules import Constant, Schedule
+from rlsp_jax.types import Scores
+
+
+class Advantages(NamedTuple):
+    """What the policy and the critics learn from."""
+
+    advantages: Float[Array, "batch time"]
+    returns: Float[Array, "batch head time"]
+    mask: Bool[Array, "batch time"]  # rows that some stream knows nothing of are out
+    value_mask: Bool[Array, "batch head time"]
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """What the combination needs to know of a reward stream, or of the KL to the reference."""
+
+    name: str
+    weight: Schedule
+    gamma: float
+    lam: float
+    normalization: Normalization | None
+
+
+@runtime_checkable
+class Combination(Protocol):
+    """How channels become advantages. `heads(channels)` names the critics that it needs, in order."""
+
+    def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]: ...
+
+    def __call__(
+        self, channels: Sequence[Channel], scores: Scores, values: jax.Array, mask: jax.Array, step: jax.Array, group: int
+    ) -> Advantages: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoupled:
+    """Every stream has its own critic, γ, λ and normalization; weights meet only the finished advantages."""
+
+    def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]:
+        return tuple(channel.name for channel in channels)
+
+    def __call__(self, channels, scores, values, mask, step, group) -> Advantages:
+        known = scores.valid[:, :, None] & mask
+        total = jnp.zeros(mask.shape)
+        returns = []
+        for k, channel in enumerate(channels):
+            rewards = scores.rewards[k]
+            advantages, target = gae(rewards, values[:, k], mask, gamma=channel.gamma, lam=channel.lam)
+            total += channel.weight(step) * normalize(channel.normalization, advantages, rewards, known[k], group)
+            returns.append(target)
+        return Advantages(total, jnp.stack(returns, axis=1), jnp.all(known, axis=0), jnp.moveaxis(known, 0, 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Coupled:
+    """One mixed reward and one critic named "total", as in the papers."""
+
+    gamma: float = 1.0
+    lam: float = 1.0
+    normalization: Normalization | None = None
+
+    def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]:
+        return ("total",)
+
+    def __call__(self, channels, scores, values, mask, step, group) -> Advantages:
+        weights = jnp.stack([channel.weight(step) for channel in channels])
+        reward = jnp.einsum("k,kbt->bt", weights, scores.rewards)
+        known = jnp.all(scores.valid, axis=0)[:, None] & mask
+        advantages, returns = gae(reward, values[:, 0], mask, gamma=self.gamma, lam=self.lam)
+        advantages = normalize(self.normalization, advantages, reward, known, group)
+        return Advantages(advantages, returns[:, None], known, known[:, None])
+
+
+def normalize(
+    normalization: Normalization | None,
+    advantages: Float[Array, "batch time"],
+    rewards: Float[Array, "batch time"],
+    known: Bool[Array, "batch time"],
+    group: int,
+) -> Float[Array, "batch time"]:
+    """Advantages on a common scale. Leave-one-out replaces the critic by the siblings' mean return."""
+    match normalization:
+        case Whiten():
+            advantages = masked_whiten(advantages, known)
+        case LeaveOneOut():
+            scores = leave_one_out(rewards.sum(axis=1), jnp.any(known, axis=1), group)
+            advantages = jnp.broadcast_to(scores[:, None], advantages.shape)
+    return jnp.where(known, advantages, 0.0)
+
+
+def logged_weights(channels: Sequence[Channel], step) -> dict[str, jax.Array]:
+    """The weight of each channel at a step, for the log; constants are left out."""
+    return {f"weight/{c.name}": c.weight(step) for c in channels if not isinstance(c.weight, Constant)}

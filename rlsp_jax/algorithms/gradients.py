@@ -1,0 +1,53 @@
+"""One gradient step, the same for every algorithm: accumulate, check, apply."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlsp_jax.common.trees import all_finite, choose, split_rows
+from rlsp_jax.types import Params, PyTree, TrainState
+
+# (params, rows) → the loss, a sum over the rows already divided by the whole batch's count, and metrics likewise
+LossFn = Callable[[Params, PyTree], tuple[jax.Array, dict[str, jax.Array]]]
+
+
+def accumulate(loss_fn: LossFn, params: Params, batch: PyTree, micro_batches: int) -> tuple[Params, dict[str, jax.Array]]:
+    """Gradients and metrics summed over equal parts of the batch, one part in memory at a time.
+
+    Since `loss_fn` divides by counts of the whole batch, the result does not depend on the number of parts.
+    """
+    gradient = jax.grad(loss_fn, has_aux=True)
+    if micro_batches == 1:
+        return gradient(params, batch)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, gradient(params, part)), None
+
+    parts = split_rows(batch, micro_batches)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.scan(add, zeros, parts)[0]
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation, state: TrainState, gradients: Params, frozen: Params | None = None
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Take the step if every gradient is finite; otherwise keep the state and count a bad step.
+
+    `frozen` (a tree of booleans, or None) marks parameters that stay as they are.
+    """
+    finite = all_finite(gradients)
+    if frozen is not None:
+        gradients = jax.tree.map(lambda g, still: jnp.where(still, 0.0, g), gradients, frozen)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    if frozen is not None:
+        updates = jax.tree.map(lambda u, still: jnp.where(still, 0.0, u), updates, frozen)
+    params = optax.apply_updates(state.params, updates)
+    new = state._replace(
+        params=choose(finite, params, state.params),
+        opt_state=choose(finite, opt_state, state.opt_state),
+        bad_steps=jnp.where(finite, 0, state.bad_steps + 1),
+    )
+    return new, {"grad_norm": optax.global_norm(gradients)}

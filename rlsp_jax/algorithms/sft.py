@@ -1,0 +1,80 @@
+"""Supervised fine-tuning on demonstrations: the mean log-loss of response tokens, nothing else."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
+from rlsp_jax.common.masked import masked_sum
+from rlsp_jax.data import SearchTraces
+from rlsp_jax.models import ActorCritic, token_logprobs
+from rlsp_jax.optim import AdamW, make_optimizer
+from rlsp_jax.schedules import Cosine
+from rlsp_jax.types import Demonstrations, Params, TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is imitated, and how."""
+
+    kind: ClassVar[str] = "sft"
+
+    demonstrations: SearchTraces
+    num_steps: int = 3000
+    batch_size: int = 4  # rows of one step
+    row_length: int = 160  # tokens of a row; demonstrations are packed into it
+    num_demonstrations: int = 20_000  # written once, packed once, then drawn in a new order each epoch
+    micro_batches: int = 1
+    optimizer: AdamW = AdamW(Cosine(3e-3, 3000, warmup_steps=50))
+    max_bad_steps: int = 5
+
+    def __post_init__(self):
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps is {self.num_steps}; SFT takes at least 1 step.")
+        if self.batch_size < 1 or self.micro_batches < 1 or self.batch_size % self.micro_batches:
+            raise ValueError(f"batch_size = {self.batch_size} is not a multiple of micro_batches = {self.micro_batches}.")
+        if self.num_demonstrations < 1:
+            raise ValueError(f"num_demonstrations is {self.num_demonstrations}; there is nothing to imitate.")
+
+
+def init_state(config: Config, params: Params) -> TrainState:
+    """The state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=make_optimizer(policy=config.optimizer, value=config.optimizer).init(params),
+        reference=(),
+        memory=(),
+        bad_steps=jnp.zeros((), jnp.int32),
+    )
+
+
+UpdateFn = Callable[[TrainState, Demonstrations], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def make_update_fn(model: ActorCritic, config: Config) -> UpdateFn:
+    """`update(state, batch) -> (state, metrics)`, jitted; the given state is donated."""
+    optimizer = make_optimizer(policy=config.optimizer, value=config.optimizer)
+
+    def update(state: TrainState, batch: Demonstrations):
+        total = jnp.maximum(batch.mask.sum(), 1)
+
+        def loss_fn(params: Params, rows: Demonstrations):
+            return loss(model, params, rows, total)
+
+        gradients, metrics = accumulate(loss_fn, state.params, batch, config.micro_batches)
+        new, extra = apply_gradients(optimizer, state, gradients)
+        return new._replace(step=state.step + 1), {f"sft/{k}": v for k, v in (metrics | extra).items()}
+
+    return jax.jit(update, donate_argnums=0)
+
+
+def loss(model: ActorCritic, params: Params, batch: Demonstrations, total: jax.Array):
+    """Cross-entropy (nats) of response tokens, summed over these rows and divided by `total` tokens."""
+    hidden = model.hidden(params["policy"], batch.tokens, batch.segments)
+    logprobs, entropies = token_logprobs(hidden[:, :-1], model.head(params["policy"]), batch.tokens[:, 1:])
+    mean = lambda x: masked_sum(x, batch.mask[:, 1:]) / total  # noqa: E731
+    return -mean(logprobs), {"loss": -mean(logprobs), "entropy": mean(entropies)}

@@ -1,0 +1,8 @@
+"""The only room that spells flax: configs in, pure functions of parameters out."""
+
+from rlsp_jax.models.actor_critic import ActorCritic, positions
+from rlsp_jax.models.config import ModelConfig, nano, tiny
+from rlsp_jax.models.logprobs import gather_logprobs, token_logprobs
+from rlsp_jax.models.transformer import AXES
+
+__all__ = ["AXES", "ActorCritic", "ModelConfig", "gather_logprobs", "nano", "positions", "tiny", "token_logprobs"]

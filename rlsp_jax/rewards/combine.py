@@ -1,0 +1,53 @@
+"""Kernels made of kernels."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from rlsp_jax.common.codes import StopReason
+from rlsp_jax.rewards.streams import Kernel, Score, terminal
+from rlsp_jax.types import PyTree, Rollout, TokenBytes, Verdicts
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """The kernel's reward for responses that ended by themselves; `truncated`, at the last token, for those cut off.
+
+    Without it, a response cut off by the length limit keeps what its length or effort earned.
+    """
+
+    kernel: Kernel
+    truncated: float = 0.0
+
+    def init(self) -> PyTree:
+        return self.kernel.init()
+
+    def __call__(
+        self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes, memory: PyTree
+    ) -> tuple[Score, PyTree]:
+        score, memory = self.kernel(rollout, verdicts, token_bytes, memory)
+        cut = rollout.stop_reason == StopReason.LENGTH
+        instead = terminal(jnp.full(len(cut), self.truncated), rollout.mask)
+        return Score(jnp.where(cut[:, None], instead, score.reward), cut | score.valid), memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum:
+    """Several kernels in one stream, each with a constant factor; valid where all of them are."""
+
+    terms: tuple[tuple[float, Kernel], ...]
+
+    def __post_init__(self):
+        if not self.terms:
+            raise ValueError("terms is empty; a sum needs at least one (factor, kernel).")
+
+    def init(self) -> PyTree:
+        return tuple(kernel.init() for _, kernel in self.terms)
+
+    def __call__(
+        self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes, memory: PyTree
+    ) -> tuple[Score, PyTree]:
+        parts = [kernel(rollout, verdicts, token_bytes, m) for (_, kernel), m in zip(self.terms, memory, strict=True)]
+        reward = sum(factor * score.reward for (factor, _), (score, _) in zip(self.terms, parts, strict=True))
+        valid = jnp.all(jnp.stack([score.valid for score, _ in parts]), axis=0)
+        return Score(jnp.asarray(reward), valid), tuple(remembered for _, remembered in parts)

@@ -1,0 +1,136 @@
+"""Reward streams: who is paid for what, kept apart until the advantages.
+
+A kernel turns a rollout and its verdicts into rewards per token; a stream is a kernel with its own name, weight, γ, λ,
+normalization and clip. What is made of the streams is the algorithm's business.
+"""
+
+import abc
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from rlsp_jax.schedules import Constant, Schedule
+from rlsp_jax.types import PyTree, Rollout, Scores, TokenBytes, Verdicts
+
+
+class Score(NamedTuple):
+    """What a kernel pays, and which rows it knows anything of."""
+
+    reward: Float[Array, "batch time"]
+    valid: Bool[Array, " batch"]
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """A frozen dataclass; pure, jitted by its caller."""
+
+    def init(self) -> PyTree:
+        """What it remembers before the first step of training; () for most."""
+        ...
+
+    def __call__(
+        self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes, memory: PyTree
+    ) -> tuple[Score, PyTree]: ...
+
+
+class ResponseKernel(abc.ABC):
+    """A kernel that remembers nothing and pays once, at the last token of the response."""
+
+    def init(self) -> PyTree:
+        return ()
+
+    def __call__(
+        self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes, memory: PyTree
+    ) -> tuple[Score, PyTree]:
+        score, valid = self.grade(rollout, verdicts, token_bytes)
+        return Score(terminal(score, rollout.mask), valid), memory
+
+    @abc.abstractmethod
+    def grade(
+        self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes
+    ) -> tuple[Float[Array, " batch"], Bool[Array, " batch"]]:
+        """The score of each response, and whether it is known."""
+
+
+def terminal(score: Float[Array, " batch"], mask: Bool[Array, "batch time"]) -> Float[Array, "batch time"]:
+    """The score at the last real token of each row, 0 elsewhere; a response without tokens is paid nothing."""
+    columns = jnp.arange(mask.shape[1])
+    last = jnp.max(jnp.where(mask, columns, -1), axis=1, keepdims=True)
+    return jnp.where(columns == last, score[:, None], 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Whiten:
+    """Advantages less their mean, over their standard deviation, both over the whole batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaveOneOut:
+    """A response's return less the mean return of its siblings (RLOO; T1 Eq. 2)."""
+
+
+Normalization = Whiten | LeaveOneOut
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A named reward. `clip` bounds each token's reward to [-clip, clip] before anything else.
+
+    The kernel is None only in a stream that an algorithm fills itself, such as the KL to the reference.
+    """
+
+    name: str
+    kernel: Kernel | None
+    weight: Schedule = Constant(1.0)
+    gamma: float = 1.0
+    lam: float = 1.0
+    normalization: Normalization | None = None
+    clip: float | None = None
+
+    def __post_init__(self):
+        if not self.name.isidentifier():
+            raise ValueError(f"name is {self.name!r}; a stream's name is made of letters, digits and underscores.")
+        for field, value in (("gamma", self.gamma), ("lam", self.lam)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{field} of stream {self.name!r} is {value}; it must lie in [0, 1].")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip of stream {self.name!r} is {self.clip}; it must be positive, or None for no clip.")
+
+
+def init_memory(streams: Sequence[Stream]) -> dict[str, PyTree]:
+    """What every stream remembers before the first step, by name. ValueError when two share a name."""
+    return {stream.name: kernel.init() for stream, kernel in _kernels(streams)}
+
+
+def score(
+    streams: Sequence[Stream],
+    rollout: Rollout,
+    verdicts: Verdicts,
+    token_bytes: TokenBytes,
+    memory: dict[str, PyTree],
+) -> tuple[Scores, dict[str, PyTree]]:
+    """Every stream's rewards, clipped but not weighted, in the order given, and what they remember next."""
+    scores, remembered = [], {}
+    for stream, kernel in _kernels(streams):
+        (reward, valid), remembered[stream.name] = kernel(rollout, verdicts, token_bytes, memory[stream.name])
+        limit = jnp.inf if stream.clip is None else stream.clip
+        scores.append(Score(jnp.clip(reward, -limit, limit), valid))
+    return Scores(*(jnp.stack(parts) for parts in zip(*scores, strict=True))), remembered
+
+
+def _kernels(streams: Sequence[Stream]) -> list[tuple[Stream, Kernel]]:
+    """Each stream with its kernel, checked to be scored together."""
+    if not streams:
+        raise ValueError("There are no reward streams; give at least one.")
+    name, count = Counter(stream.name for stream in streams).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{count} streams are named {name!r}; names must be unique.")
+    pairs = [(stream, stream.kernel) for stream in streams if stream.kernel is not None]
+    if len(pairs) < len(streams):
+        empty = next(stream.name for stream in streams if stream.kernel is None)
+        raise ValueError(f"Stream {empty!r} has no kernel, so there is nothing to score it by.")
+    return pairs
