@@ -1,22 +1,22 @@
 """Problems, demonstrations, tokenizers and token arrays: everything a run learns from."""
 
-from .countdown import Countdown, Split, identity, parse_question
-from .demonstrations import SearchTraces
-from .prompts import Demonstrations, encode_demonstrations, encode_prompts
-from .tokenizer import SentencePiece, SentencePieceTokenizer, Tokenizer, load_sentencepiece, token_table
+from rlsp_jax.data.countdown import Countdown, Split, identity, parse_question
+from rlsp_jax.data.demonstrations import SearchTraces
+from rlsp_jax.data.packing import pack
+from rlsp_jax.data.prompts import encode_prompts
+from rlsp_jax.data.tokenizer import SentencePiece, SentencePieceTokenizer, Tokenizer, load_sentencepiece, token_table
 
 __all__ = [
     "Countdown",
-    "Demonstrations",
     "SearchTraces",
     "SentencePiece",
     "SentencePieceTokenizer",
     "Split",
     "Tokenizer",
-    "encode_demonstrations",
     "encode_prompts",
     "identity",
     "load_sentencepiece",
+    "pack",
     "parse_question",
     "token_table",
 ]

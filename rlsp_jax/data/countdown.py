@@ -1,7 +1,8 @@
 """Countdown: reach a target from a few numbers with + - * /, each number used exactly once.
 
 An unlimited, seeded supply of problems that are solvable by construction. A problem is identified
-by its sorted numbers and its target, and that identity alone decides whether it is held out.
+by its sorted numbers and its target, and that identity alone decides its split: what is demonstrated,
+what is trained on by reward and what is held out never share a problem.
 """
 
 import dataclasses
@@ -9,10 +10,11 @@ import random
 import zlib
 from typing import Literal
 
-from ..records import Problem
-from .countdown_search import join, moves, solutions
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.data.countdown_search import join, moves, solutions
+from rlsp_jax.records import Problem
 
-Split = Literal["train", "heldout"]
+Split = Literal["demonstrations", "train", "heldout"]
 
 _MAX_DRAWS = 100_000  # tried for one problem before its space is called empty
 _MAX_REPEATS = 2_000  # held-out problems in a row that bring nothing new before their space is called exhausted
@@ -23,7 +25,8 @@ _LARGEST = 2**31 - 1  # numbers travel to the device as int32
 class Countdown:
     """Problems of `numbers` integers in 1..max_number whose target lies in 1..max_target.
 
-    `heldout_share` is the share of all problem identities that never appears in training.
+    `heldout_share` of all problem identities never appear in training; `demonstrated_share` of them are
+    kept for demonstrations, so that a model meets its rewarded problems without having seen their solutions.
     """
 
     numbers: int = 3
@@ -31,15 +34,22 @@ class Countdown:
     max_target: int = 100
     seed: int = 0
     heldout_share: float = 0.1
+    demonstrated_share: float = 0.4
 
     def __post_init__(self):
         if not 2 <= self.numbers <= 5:
-            raise ValueError(f"numbers is {self.numbers}; a Countdown problem has between 2 and 5 numbers.")
+            raise UserError(f"numbers is {self.numbers}; a Countdown problem has between 2 and 5 numbers.")
         for name, value in (("max_number", self.max_number), ("max_target", self.max_target)):
             if not 1 <= value <= _LARGEST:
-                raise ValueError(f"{name} is {value}; it must lie between 1 and {_LARGEST}.")
-        if not 0 <= self.heldout_share < 1:
-            raise ValueError(f"heldout_share is {self.heldout_share}; it must be at least 0 and less than 1.")
+                raise UserError(f"{name} is {value}; it must lie between 1 and {_LARGEST}.")
+        for name, share in (("heldout_share", self.heldout_share), ("demonstrated_share", self.demonstrated_share)):
+            if not 0 <= share < 1:
+                raise UserError(f"{name} is {share}; it must be at least 0 and less than 1.")
+        if self.heldout_share + self.demonstrated_share >= 1:
+            raise UserError(
+                f"heldout_share = {self.heldout_share} and demonstrated_share = {self.demonstrated_share} "
+                "leave nothing to train on; their sum must be less than 1."
+            )
 
     def problem(self, split: Split, number: int) -> Problem:
         """Problem `number` of a split: a pure function of the config, the split and the number.
@@ -49,9 +59,9 @@ class Countdown:
         rng = random.Random(f"{self.seed}/{split}/{number}")
         for _ in range(_MAX_DRAWS):
             values, target = self._draw(rng)
-            if 1 <= target <= self.max_target and self._is_heldout(values, target) == (split == "heldout"):
+            if 1 <= target <= self.max_target and self.split_of(values, target) == split:
                 return _make_problem(values, target, number=number, level=_level(values))
-        raise ValueError(
+        raise UserError(
             f"No {split} problem turned up in {_MAX_DRAWS} draws of {self}; "
             "raise max_number or max_target, or move heldout_share."
         )
@@ -69,7 +79,7 @@ class Countdown:
         draw = last_new = 0
         while len(found) < count:
             if draw - last_new > _MAX_REPEATS:
-                raise ValueError(
+                raise UserError(
                     f"{count} held-out problems were asked for, but only {len(found)} distinct ones turned up; "
                     "ask for fewer, or raise heldout_share, numbers, max_number or max_target."
                 )
@@ -89,9 +99,12 @@ class Countdown:
             values = join(values, move, move.value)
         return numbers, values[0]
 
-    def _is_heldout(self, numbers: tuple[int, ...], target: int) -> bool:
-        """By a hash of the identity that is the same in every process, unlike `hash`."""
-        return zlib.crc32(f"{self.seed}: {question_text(numbers, target)}".encode()) < self.heldout_share * 2**32
+    def split_of(self, numbers: tuple[int, ...], target: int) -> Split:
+        """Where a problem belongs, by a hash of its identity that is the same in every process, unlike `hash`."""
+        place = zlib.crc32(f"{self.seed}: {question_text(numbers, target)}".encode()) / 2**32
+        if place < self.heldout_share:
+            return "heldout"
+        return "demonstrations" if place < self.heldout_share + self.demonstrated_share else "train"
 
 
 def identity(problem: Problem) -> tuple[tuple[int, ...], int]:
@@ -104,8 +117,8 @@ def level(numbers: tuple[int, ...], target: int) -> str:
     count = len(solutions(numbers, target))
     if count == 0:
         return f"{_level(numbers)}, no solution"
-    bucket = "1-2" if count <= 2 else "3-6" if count <= 6 else "7+"
-    return f"{_level(numbers)}, {bucket} solutions"
+    bucket = "1 solution" if count == 1 else "2 solutions" if count == 2 else "3+ solutions"
+    return f"{_level(numbers)}, {bucket}"
 
 
 def question_text(numbers: tuple[int, ...], target: int) -> str:
@@ -117,21 +130,21 @@ def parse_question(text: str) -> Problem:
     """The problem a person typed, such as `3 7 12 = 33`; it need not have a solution."""
     left, equals, right = text.partition("=")
     if not equals or "=" in right:
-        raise ValueError(f"{text.strip()!r} needs exactly one '=' between the numbers and the target: 3 7 12 = 33.")
+        raise UserError(f"{text.strip()!r} needs exactly one '=' between the numbers and the target: 3 7 12 = 33.")
     numbers, targets = left.split(), right.split()
     if len(numbers) < 2:
-        raise ValueError(f"{text.strip()!r} needs at least two numbers before the '=': 3 7 12 = 33.")
+        raise UserError(f"{text.strip()!r} needs at least two numbers before the '=': 3 7 12 = 33.")
     if len(targets) != 1:
-        raise ValueError(f"{text.strip()!r} needs exactly one target after the '=': 3 7 12 = 33.")
+        raise UserError(f"{text.strip()!r} needs exactly one target after the '=': 3 7 12 = 33.")
     values = tuple(sorted(_parse_number(word) for word in numbers))
     return _make_problem(values, _parse_number(targets[0]), number=0, level=_level(values))
 
 
 def _parse_number(word: str) -> int:
     if not (word.isascii() and word.isdigit()):
-        raise ValueError(f"{word!r} is not a whole number; write only digits, such as 12.")
+        raise UserError(f"{word!r} is not a whole number; write only digits, such as 12.")
     if len(word.lstrip("0")) > 10 or int(word) > _LARGEST:
-        raise ValueError(f"{word!r} is too large; numbers go up to {_LARGEST}.")
+        raise UserError(f"{word!r} is too large; numbers go up to {_LARGEST}.")
     return int(word)
 
 

@@ -16,10 +16,11 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..common.words import ANSWER, BACK, CHECK, GIVE_UP, NO, TRY, YES
-from ..records import Problem
-from .countdown import identity
-from .countdown_search import Move, distinct_moves, join, join_text, solutions, solvable
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.words import ANSWER, BACK, CHECK, GIVE_UP, NO, TRY, YES
+from rlsp_jax.data.countdown import identity
+from rlsp_jax.data.countdown_search import Move, distinct_moves, join, join_text, solutions, solvable
+from rlsp_jax.records import Problem
 
 
 class Line(NamedTuple):
@@ -58,9 +59,9 @@ class SearchTraces:
     def __post_init__(self):
         for name in ("direct", "keep", "noise", "shuffle"):
             if not 0 <= (value := vars(self)[name]) <= 1:
-                raise ValueError(f"{name} is {value}; it is a probability and must lie between 0 and 1.")
+                raise UserError(f"{name} is {value}; it is a probability and must lie between 0 and 1.")
         if self.budget < 1:
-            raise ValueError(f"budget is {self.budget}; a search needs at least 1 check.")
+            raise UserError(f"budget is {self.budget}; a search needs at least 1 check.")
 
     def trace(self, problem: Problem, number: int) -> str:
         """Demonstration `number` of a problem: a pure function of the config, the problem and the number.
@@ -69,7 +70,7 @@ class SearchTraces:
         """
         numbers, target = identity(problem)
         if not solvable(numbers, target):
-            raise ValueError(f"{problem.question.strip()!r} has no solution, so there is nothing to demonstrate.")
+            raise UserError(f"{problem.question.strip()!r} has no solution, so there is nothing to demonstrate.")
         rng = random.Random(f"{self.seed}/{numbers}/{target}/{number}")
         if rng.random() < self.direct:
             return f"{ANSWER} {rng.choice(solutions(numbers, target))}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.data.tokenizer import Tokenizer
 from rlsp_jax.types import Demonstrations
 
@@ -11,15 +12,18 @@ from rlsp_jax.types import Demonstrations
 def pack(tokenizer: Tokenizer, questions: Sequence[str], responses: Sequence[str], *, length: int) -> Demonstrations:
     """Rows of `length` tokens, int32 and bool numpy arrays `[rows, length]`, filled in the given order.
 
-    A demonstration is its question, its response and eos; it is never cut: `ValueError` if it does not fit a row.
+    A demonstration is its question, its response and eos; it is never cut: `ValueError` if it does not fit a row, or
+    has no question, since its first token would then be predicted by the demonstration before it.
     """
     rows: list[list[tuple[list[int], list[int]]]] = []
     room = 0
     for question, response in zip(questions, responses, strict=True):
         pair = (tokenizer.encode(question), [*tokenizer.encode(response), tokenizer.eos_id])
         size = len(pair[0]) + len(pair[1])
+        if not pair[0]:
+            raise UserError(f"The question of the demonstration {response!r} is empty; it needs at least one token.")
         if size > length:
-            raise ValueError(
+            raise UserError(
                 f"The demonstration of {question.strip()!r} has {size} tokens with its question and eos, more than "
                 f"row_length = {length}; raise row_length or make demonstrations shorter (a smaller budget)."
             )

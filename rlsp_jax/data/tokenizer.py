@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import sentencepiece
 
+from rlsp_jax.common.errors import UserError
+
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 _NUM_SPECIALS = 3
 _NUM_BYTES = 256
@@ -100,7 +102,7 @@ class SentencePiece:
 
     def __post_init__(self):
         if self.vocab_size <= _NUM_BYTES + _NUM_SPECIALS:
-            raise ValueError(
+            raise UserError(
                 f"vocab_size is {self.vocab_size}; it must exceed {_NUM_BYTES + _NUM_SPECIALS}, "
                 f"the {_NUM_BYTES} byte tokens and {_NUM_SPECIALS} special tokens."
             )
@@ -140,11 +142,11 @@ class SentencePiece:
 
     def _check_room(self, lines: list[str]) -> None:
         if not lines:
-            raise ValueError("There is no text to train a tokenizer on.")
+            raise UserError("There is no text to train a tokenizer on.")
         characters = len(set().union(*lines))
         needed = _NUM_BYTES + _NUM_SPECIALS + characters
         if self.vocab_size <= needed:
-            raise ValueError(
+            raise UserError(
                 f"vocab_size is {self.vocab_size}; it must exceed {needed}: {_NUM_BYTES} byte tokens, "
                 f"{_NUM_SPECIALS} special tokens and the {characters} characters of the training text."
             )

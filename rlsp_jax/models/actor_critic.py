@@ -17,6 +17,8 @@ from rlsp_jax.models.config import ModelConfig
 from rlsp_jax.models.transformer import Transformer
 from rlsp_jax.types import Params, PyTree
 
+Segments = Int[Array, "batch time"] | Bool[Array, "batch time"]
+
 
 class ValueHeads(nn.Module):
     """K values of each hidden state, in float32; they begin at 0."""
@@ -61,7 +63,7 @@ class ActorCritic:
                 value["trunk"] = self._trunk.init(trunk_key, *inputs)["params"]
         return {"policy": policy, "value": value}
 
-    def hidden(self, policy: Params, tokens: Int[Array, "batch time"], segments: Int[Array, "batch time"]):
+    def hidden(self, policy: Params, tokens: Int[Array, "batch time"], segments: Segments):
         """Last hidden states `[batch, time, embed]` of whole sequences.
 
         `segments` numbers the sequences packed into a row, from 1; 0 (or False) is padding. Tokens

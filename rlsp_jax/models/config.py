@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from rlsp_jax.common.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -34,16 +36,16 @@ class ModelConfig:
 
     def __post_init__(self):
         for name in ("num_layers", "embed_dim", "num_heads", "num_kv_heads", "head_dim", "mlp_dim", "max_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}; it must be at least 1.")
+            if (size := vars(self)[name]) < 1:
+                raise UserError(f"model.{name} is {size}; it must be at least 1.")
         if self.num_heads % self.num_kv_heads:
-            raise ValueError(
+            raise UserError(
                 f"model.num_heads = {self.num_heads} is not a multiple of model.num_kv_heads = {self.num_kv_heads}."
             )
         if self.head_dim % 2:
-            raise ValueError(f"model.head_dim is {self.head_dim}; rotary embeddings need an even one.")
+            raise UserError(f"model.head_dim is {self.head_dim}; rotary embeddings need an even one.")
         if len(set(self.value_heads)) != len(self.value_heads):
-            raise ValueError(f"model.value_heads repeats a name: {self.value_heads}.")
+            raise UserError(f"model.value_heads repeats a name: {self.value_heads}.")
 
 
 def tiny(**changes) -> ModelConfig:

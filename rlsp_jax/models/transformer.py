@@ -59,9 +59,9 @@ class Attention(nn.Module):
         cache = new if cache is None else attention.write(cache, new, column)
         mixed = attention.attend(queries, cache, mask)
         init = nn.initializers.variance_scaling(0.5 / c.num_layers, "fan_in", "truncated_normal")
-        out = nn.DenseGeneral(
-            c.embed_dim, axis=(-2, -1), use_bias=False, dtype=dtype, kernel_init=init, name="out"
-        )(mixed)
+        out = nn.DenseGeneral(c.embed_dim, axis=(-2, -1), use_bias=False, dtype=dtype, kernel_init=init, name="out")(
+            mixed
+        )
         return out, cache
 
 
@@ -110,7 +110,7 @@ class Transformer(nn.Module):
     ) -> tuple[Float[Array, "batch time embed"], PyTree]:
         c = self.config
         dtype = jnp.dtype(c.dtype)
-        init = nn.initializers.normal(0.02)
+        init = nn.initializers.normal(c.embed_dim**-0.5)
         x = nn.Embed(self.vocab_size, c.embed_dim, dtype=dtype, embedding_init=init, name="embed")(tokens)
         block = Block if c.remat == "none" else nn.remat(Block, policy=REMAT[c.remat])
         if c.scan_layers:
@@ -131,5 +131,6 @@ class Transformer(nn.Module):
             cache = tuple(after)
         if not c.tie_embeddings:
             # the head is applied by models.logprobs, in chunks; here it only comes into being
-            self.param("head", lambda key: {"kernel": nn.initializers.lecun_normal()(key, (c.embed_dim, self.vocab_size))})
+            shape = (c.embed_dim, self.vocab_size)
+            self.param("head", lambda key: {"kernel": nn.initializers.lecun_normal()(key, shape)})
         return RMSNorm(c.norm_eps, name="final_norm")(x), cache

@@ -11,6 +11,9 @@ from rlsp_jax.data.countdown import level, question_text
 from rlsp_jax.data.countdown_search import solutions
 
 
+SPLITS = ("demonstrations", "train", "heldout")
+
+
 def reachable(values):
     """Every value that all the numbers can make, by a plain recursion over pairs."""
     if len(values) == 1:
@@ -27,10 +30,10 @@ def reachable(values):
 
 
 @settings(max_examples=60, deadline=None)
-@given(numbers=st.integers(2, 4), seed=st.integers(0, 5), number=st.integers(0, 10**6), train=st.booleans())
-def test_every_problem_is_within_its_bounds_and_solvable(numbers, seed, number, train):
+@given(numbers=st.integers(2, 4), seed=st.integers(0, 5), number=st.integers(0, 10**6), split=st.sampled_from(SPLITS))
+def test_every_problem_is_within_its_bounds_and_solvable(numbers, seed, number, split):
     config = Countdown(numbers=numbers, max_number=20, max_target=50, seed=seed)
-    problem = config.problem("train" if train else "heldout", number)
+    problem = config.problem(split, number)
     values, target = identity(problem)
     assert problem.number == number and problem.level == f"{numbers} numbers"
     assert problem.question == f"{' '.join(map(str, values))} = {target}\n"
@@ -55,21 +58,23 @@ def test_problems_are_the_same_in_another_process():
     assert other.stdout.strip() == str([p.question for p in Countdown(seed=3).problems("heldout", 0, 20)])
 
 
-def test_no_problem_is_in_both_splits():
+def test_no_problem_is_in_two_splits():
     for seed in (0, 1):
         config = Countdown(seed=seed)
-        train = {identity(p) for p in config.problems("train", 0, 4000)}
-        heldout = {identity(p) for p in config.problems("heldout", 0, 1000)}
-        assert not train & heldout
-        assert len(train) > 1500 and len(heldout) > 200
+        found = {split: {identity(p) for p in config.problems(split, 0, 2000)} for split in SPLITS}
+        assert all(len(problems) > 200 for problems in found.values())
+        assert not found["train"] & found["heldout"]
+        assert not found["train"] & found["demonstrations"]
+        assert not found["demonstrations"] & found["heldout"]
 
 
-def test_the_heldout_share_is_kept():
-    for share in (0.1, 0.5):
-        config = Countdown(numbers=4, heldout_share=share)
+def test_the_shares_are_kept():
+    for heldout, demonstrated in ((0.1, 0.4), (0.5, 0.2), (0.3, 0.0)):
+        config = Countdown(numbers=4, heldout_share=heldout, demonstrated_share=demonstrated)
         draws = {config._draw(random.Random(i)) for i in range(4000)}
-        observed = sum(config._is_heldout(*draw) for draw in draws) / len(draws)
-        assert abs(observed - share) < 4 * (share * (1 - share) / len(draws)) ** 0.5
+        for split, share in (("heldout", heldout), ("demonstrations", demonstrated)):
+            observed = sum(config.split_of(*draw) == split for draw in draws) / len(draws)
+            assert abs(observed - share) <= 4 * (share * (1 - share) / len(draws)) ** 0.5
 
 
 def test_heldout_is_distinct_numbered_and_prefix_stable():
@@ -84,16 +89,16 @@ def test_levels_name_the_number_of_distinct_solutions():
     buckets = {}
     for problem in Countdown().heldout(400):
         buckets.setdefault(problem.level, set()).add(len(solutions(*identity(problem))))
-    assert set(buckets) == {f"3 numbers, {b} solutions" for b in ("1-2", "3-6", "7+")}
-    assert buckets["3 numbers, 1-2 solutions"] == {1, 2}
-    assert buckets["3 numbers, 3-6 solutions"] <= {3, 4, 5, 6}
-    assert min(buckets["3 numbers, 7+ solutions"]) >= 7
+    assert set(buckets) == {f"3 numbers, {b}" for b in ("1 solution", "2 solutions", "3+ solutions")}
+    assert buckets["3 numbers, 1 solution"] == {1}
+    assert buckets["3 numbers, 2 solutions"] == {2}
+    assert min(buckets["3 numbers, 3+ solutions"]) >= 3
     assert level((1, 1), 7) == "2 numbers, no solution"
 
 
 def test_an_exhausted_heldout_space_is_one_clear_sentence():
     with pytest.raises(ValueError, match=r"^10000 held-out problems were asked for, but only \d+ distinct"):
-        Countdown(numbers=2, max_number=5, heldout_share=0.5).heldout(10_000)
+        Countdown(numbers=2, max_number=5, heldout_share=0.5, demonstrated_share=0.1).heldout(10_000)
 
 
 def test_an_empty_split_is_one_clear_sentence():
@@ -110,6 +115,8 @@ def test_an_empty_split_is_one_clear_sentence():
         ({"max_target": -3}, "max_target is -3; it must lie between 1 and"),
         ({"heldout_share": 1.0}, "heldout_share is 1.0; it must be at least 0 and less than 1."),
         ({"heldout_share": -0.1}, "heldout_share is -0.1;"),
+        ({"demonstrated_share": 1.5}, "demonstrated_share is 1.5;"),
+        ({"heldout_share": 0.6, "demonstrated_share": 0.4}, "heldout_share = 0.6 and demonstrated_share = 0.4 leave"),
     ],
 )
 def test_impossible_fields_are_refused(fields, sentence):

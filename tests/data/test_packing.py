@@ -1,0 +1,69 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlsp_jax.data import Countdown, SearchTraces, pack
+
+LENGTH = 160
+
+
+@pytest.fixture(scope="module")
+def demonstrations():
+    problems = Countdown().problems("train", 0, 60)
+    return [(p.question, SearchTraces(direct=0.3).trace(p, i)) for i, p in enumerate(problems)]
+
+
+def unpack(tokenizer, packed):
+    """Every (question, response) of the rows, in order, read back by segments and mask alone."""
+    for tokens, segments, mask in zip(*packed, strict=True):
+        for number in range(1, segments.max() + 1):
+            own = segments == number
+            question, response = tokens[own & ~mask].tolist(), tokens[own & mask].tolist()
+            assert response[-1] == tokenizer.eos_id
+            yield tokenizer.decode(question), tokenizer.decode(response[:-1])
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+def test_packing_loses_and_invents_nothing(tokenizer, demonstrations, data):
+    chosen = data.draw(st.lists(st.sampled_from(demonstrations), min_size=1, max_size=12))
+    packed = pack(tokenizer, *zip(*chosen, strict=True), length=LENGTH)
+    assert list(unpack(tokenizer, packed)) == chosen
+
+
+def test_a_row_is_whole_demonstrations_one_after_another_and_then_padding(tokenizer, demonstrations):
+    packed = pack(tokenizer, *zip(*demonstrations, strict=True), length=LENGTH)
+    assert packed.tokens.dtype == packed.segments.dtype == np.int32 and packed.mask.dtype == bool
+    assert {leaf.shape for leaf in jax.tree.leaves(packed)} == {(len(packed.tokens), LENGTH)}
+    assert packed.segments.max() > 1, "the demonstrations are too long to show anything"
+    for tokens, segments, mask in zip(*packed, strict=True):
+        used = (segments > 0).sum()
+        assert set(np.diff(segments[:used])) <= {0, 1} and segments[0] == 1
+        assert (segments[used:] == 0).all() and (tokens[used:] == tokenizer.pad_id).all() and not mask[used:].any()
+        for number in range(1, segments.max() + 1):
+            within = mask[segments == number]  # the question, then the response
+            assert set(np.diff(within.astype(int))) == {0, 1} and not within[0] and within[-1]
+
+
+def test_a_row_is_left_only_when_the_next_demonstration_does_not_fit(tokenizer, demonstrations):
+    packed = pack(tokenizer, *zip(*demonstrations, strict=True), length=LENGTH)
+    used = (packed.segments > 0).sum(axis=1)
+    first = (packed.segments == 1).sum(axis=1)
+    assert (used[:-1] + first[1:] > LENGTH).all()
+
+
+def test_a_demonstration_may_fill_a_row_exactly_and_is_never_cut(tokenizer):
+    question, response = "1 2 = 3\n", "answer: 1+2"
+    size = len(tokenizer.encode(question)) + len(tokenizer.encode(response)) + 1
+    assert (pack(tokenizer, [question], [response], length=size).segments == 1).all()
+    with pytest.raises(
+        ValueError, match=rf"^The demonstration of '1 2 = 3' has {size} tokens with its question and eos"
+    ):
+        pack(tokenizer, [question], [response], length=size - 1)
+
+
+def test_a_demonstration_without_a_question_is_one_clear_sentence(tokenizer):
+    with pytest.raises(ValueError, match=r"^The question of the demonstration 'answer: 1\+2' is empty"):
+        pack(tokenizer, ["1 2 = 3\n", ""], ["answer: none", "answer: 1+2"], length=64)
