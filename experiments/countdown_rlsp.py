@@ -1,4 +1,11 @@
-"""RLSP on Countdown: a model that does not think is paid for searching and for being right."""
+"""RLSP on Countdown: a model that has seen search but answers at once is paid for searching and for being right.
+
+The first stage teaches arithmetic and what a written search looks like; the second tunes the model to answer directly
+(95 of 100 demonstrations have no search), so that it does not think; the third pays two streams, kept apart.
+
+Command:   rlsp train experiments/countdown_rlsp.py --workdir runs/countdown_rlsp
+Expect:    see docs/results/countdown.md
+"""
 
 from rlsp_jax import data, evaluation, models, rewards, verifiers
 from rlsp_jax.algorithms import ppo, sft
@@ -7,7 +14,10 @@ from rlsp_jax.optim import AdamW
 from rlsp_jax.schedules import Constant, Cosine
 from rlsp_jax.training import Experiment
 
-SAMPLING = SamplingConfig(max_response=112, temperature=1.0)
+SEARCH = data.SearchTraces(keep=0.35, budget=5, largest=99)
+DIRECT = data.SearchTraces(keep=0.35, budget=5, largest=99, direct=0.95)
+BUDGETS = (16, 32, 48, 64, 80, 96, 112, 128)
+SAMPLING = SamplingConfig(max_response=128, temperature=1.0)
 
 
 def get_config() -> Experiment:
@@ -15,37 +25,55 @@ def get_config() -> Experiment:
         name="countdown_rlsp",
         seed=0,
         # ---- who learns ----
-        model=models.tiny(value_heads=("correctness", "exploration", "kl"), value_trunk="shared"),
+        model=models.tiny(value_heads=("correctness", "exploration"), value_trunk="separate"),
         tokenizer=data.SentencePiece(vocab_size=320),
         # ---- on what ----
-        problems=data.Countdown(numbers=3, max_number=20, max_target=99),
+        problems=data.Countdown(numbers=3, max_number=12, max_target=99, heldout_share=0.15),
         checker=rewards.CountdownChecker(max_numbers=3),
         verifier=verifiers.Countdown(),
         stages=(
             sft.Config(
-                demonstrations=data.SearchTraces(direct=0.9, keep=0.5, budget=4),
-                num_steps=2000,
-                batch_size=4,
-                row_length=200,
-                num_demonstrations=20_000,
-                optimizer=AdamW(Cosine(3e-3, 2000, warmup_steps=50)),
+                demonstrations=SEARCH,
+                num_steps=4000,
+                batch_size=5,
+                row_length=176,
+                num_demonstrations=30_000,
+                optimizer=AdamW(Cosine(2e-3, 4000, warmup_steps=50), b2=0.99, weight_decay=0.1),
+            ),
+            sft.Config(
+                demonstrations=DIRECT,
+                num_steps=250,
+                batch_size=5,
+                row_length=176,
+                num_demonstrations=30_000,
+                optimizer=AdamW(Cosine(1e-3, 250, warmup_steps=20), b2=0.99, weight_decay=0.1),
             ),
             ppo.Config(
-                num_steps=80,
+                num_steps=60,
                 prompts_per_step=256,
                 samples_per_prompt=1,
                 sampling=SAMPLING,
                 # ---- paid how ----
                 streams=(
-                    rewards.Stream("correctness", rewards.Correctness()),
-                    rewards.Stream("exploration", rewards.SearchAttempts(cap=5), weight=Constant(0.5)),
+                    rewards.Stream("correctness", rewards.Correctness(), lam=0.95, normalization=rewards.Whiten()),
+                    rewards.Stream(
+                        "exploration",
+                        rewards.Finished(rewards.SearchAttempts(cap=6)),
+                        weight=Constant(0.5),
+                        lam=0.95,
+                        normalization=rewards.Whiten(),
+                    ),
                 ),
+                kl=None,
                 minibatch_size=32,
+                value_warmup_steps=2,
+                optimizer=AdamW(Constant(2e-4)),
+                value_optimizer=AdamW(Constant(1e-3)),
             ),
         ),
         # ---- watched how ----
         evals=(
-            evaluation.Eval("heldout", problems=512, samples=8, budgets=(16, 32, 48, 64, 80, 96, 112), sampling=SAMPLING),
+            evaluation.Eval("heldout", problems=512, samples=8, budgets=BUDGETS, sampling=SAMPLING),
             evaluation.Eval("progress", every=10, problems=256, samples=0, sampling=SAMPLING),
         ),
     )

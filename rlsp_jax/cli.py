@@ -1,22 +1,31 @@
 """The command line: `rlsp train | evaluate | sample | report | compare | config`.
 
-A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with everything saved.
+A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with everything saved. What a command does
+not need is not imported: `rlsp --help` and `rlsp report` start without JAX.
 """
 
 import json
 import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional, UseAppendAction, arg
 
+from rlsp_jax.common import words
 from rlsp_jax.common.errors import Interrupted, UserError
+from rlsp_jax.records import SUMMARY_FILE, check_run, is_run
 
-Overrides = Annotated[UseAppendAction[list[str]], arg(name="set", metavar="PATH=VALUE")]
+Overrides = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")]
+
+STYLES = {words.BACK: "yellow", words.NO: "red", words.YES: "green", words.ANSWER: "bold cyan"}
+VERDICTS = {"correct": "bold green", "wrong": "bold red", "unknown": "bold yellow"}
 
 app = tyro.extras.SubcommandApp()
 
@@ -26,7 +35,7 @@ def train(
     experiment: Positional[Path],
     /,
     workdir: Path,
-    set_: Overrides = [],  # noqa: B006  read only
+    set_: Overrides = (),
     overwrite: bool = False,
     resume: bool = True,
     tensorboard: bool = False,
@@ -36,32 +45,32 @@ def train(
     Args:
         experiment: A Python file with get_config(), such as experiments/countdown_rlsp.py.
         workdir: Where records and checkpoints go; a run found there is continued.
-        set_: Change a field: stages.1.num_steps=40. May be given many times.
+        set_: Change a field, as in stages.1.num_steps=40. May be given many times.
         overwrite: Remove the run in the workdir and start anew.
         resume: Go on with the run in the workdir; --no-resume refuses if there is one.
         tensorboard: Write TensorBoard events too.
     """
-    console = Console()
     from rlsp_jax.report.page import write_report
-    from rlsp_jax.training.config import load_experiment
-    from rlsp_jax.training.environment import use_compilation_cache
-    from rlsp_jax.training.workdir import check_same, is_finished, is_run
+    from rlsp_jax.training.environment import set_up_process
+    from rlsp_jax.training.experiment_file import load_experiment
+    from rlsp_jax.training.progress import Display
+    from rlsp_jax.training.train import train as run_training
+    from rlsp_jax.training.workdir import check_same, is_finished
 
     loaded = load_experiment(experiment, set_)
     if is_run(workdir) and not resume and not overwrite:
         raise UserError(f"{workdir} already holds a run; drop --no-resume to go on with it, or add --overwrite.")
+    console = Console()
     if is_finished(workdir) and not overwrite:
         check_same(loaded.experiment, workdir)
-        console.print(f"The run in {workdir} is finished; nothing is trained again (--overwrite starts anew).", highlight=False)
+        print(f"The run in {workdir} is finished; nothing is trained again (--overwrite starts anew).")
+        write_report(workdir)
     else:
-        use_compilation_cache()
-        from rlsp_jax.training.progress import Display
-        from rlsp_jax.training.train import train as run_training
-
-        run_training(loaded, workdir, Display(console), overwrite=overwrite, tensorboard=tensorboard)
-    report = write_report(workdir)
-    _show_summary(console, workdir)
-    console.print(f"Report: {report}", highlight=False)
+        set_up_process()
+        flags = dict(overwrite=overwrite, tensorboard=tensorboard)
+        run_training(loaded, workdir, Display(console), report=write_report, **flags)
+    _show_stages(console, workdir / SUMMARY_FILE)
+    print(f"Report: {workdir / 'report.html'}")
 
 
 @app.command
@@ -70,7 +79,7 @@ def evaluate(
     /,
     problems: int | None = None,
     samples: int | None = None,
-    json: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Evaluate a run's newest policy on held-out problems.
 
@@ -78,25 +87,25 @@ def evaluate(
         workdir: The run's folder.
         problems: How many held-out problems; the experiment's own number by default.
         samples: Responses drawn per problem beside the greedy one.
-        json: Print the shape of summary.json instead of a table.
+        as_json: Print the shape of summary.json instead of a table.
     """
     import dataclasses
 
-    import jax
+    from rlsp_jax.training.environment import set_up_process
+    from rlsp_jax.training.evaluate import closing_eval, evaluate_run, open_trained
+    from rlsp_jax.training.progress import Display
 
-    from rlsp_jax.records import to_row
-    from rlsp_jax.training.evaluate import evaluate_run
-
-    with _opened(workdir, quiet=json) as run, jax.set_mesh(run.mesh):
-        config = next((e for e in run.experiment.evals if e.every is None), None)
-        if config is None:
-            raise UserError("The experiment has no eval at the end of stages (an Eval with every=None).")
-        changes = {name: value for name, value in (("problems", problems), ("samples", samples)) if value is not None}
-        summary = evaluate_run(run, dataclasses.replace(config, **changes))
-    if json:
-        print(_dumps(to_row(summary)))
+    set_up_process()
+    changes = {"problems": problems, "samples": samples}
+    with open_trained(workdir, Display(Console(), enabled=not as_json)) as run:
+        config = closing_eval(run.experiment)
+        config = dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})
+        summary = evaluate_run(run, config)
+    if as_json:
+        print(json.dumps(summary, indent=2))
     else:
-        _show_levels(Console(), summary.stages[-1].evals)
+        stage = summary["stages"][-1]
+        _show(Console(), f"{summary['name']}: {stage['stage']}, step {stage['steps']}", "level", stage["evals"])
 
 
 @app.command
@@ -113,25 +122,27 @@ def sample(
         workdir: The run's folder.
         problem: Such as "3 7 12 = 33"; asked for at a prompt if absent.
         samples: How many responses.
-        temperature: 0 is greedy; the stage's own temperature by default.
+        temperature: 0 is greedy; the temperature of training by default.
     """
     import dataclasses
 
-    import jax
+    from rlsp_jax.training.environment import set_up_process
+    from rlsp_jax.training.evaluate import load_policy, make_think_fn, open_trained, own_sampling
+    from rlsp_jax.training.progress import Display
 
-    from rlsp_jax.training.evaluate import load_policy
-
-    with _opened(workdir) as run, jax.set_mesh(run.mesh):
-        _, _, policy = load_policy(run)
-        sampling = run.experiment.evals[0].sampling
+    set_up_process()
+    console = Console()
+    with open_trained(workdir, Display(console)) as run:
+        sampling = own_sampling(run.experiment)
         if temperature is not None:
             sampling = dataclasses.replace(sampling, temperature=temperature)
+        think = make_think_fn(run, load_policy(run)[-1], sampling)
         if problem is not None:
-            _think(run, policy, problem, sampling, samples)
+            _think(console, think, problem, samples)
             return
         while line := _ask():
             try:
-                _think(run, policy, line, sampling, samples)
+                _think(console, think, line, samples)
             except UserError as error:
                 print(error)
 
@@ -145,7 +156,7 @@ def report(workdir: Positional[Path], /) -> None:
     """
     from rlsp_jax.report.page import write_report
 
-    _need_run(workdir)
+    check_run(workdir)
     print(f"Report: {write_report(workdir)}")
 
 
@@ -160,9 +171,9 @@ def compare(workdirs: Positional[tuple[Path, ...]], /, output: Path = Path("comp
     from rlsp_jax.report.page import write_comparison
 
     if len(workdirs) < 2:
-        raise UserError("Give at least two workdirs to compare.")
+        raise UserError("There is nothing to compare; give at least two workdirs.")
     for workdir in workdirs:
-        _need_run(workdir)
+        check_run(workdir)
     print(f"Comparison: {write_comparison(list(workdirs), output)}")
 
 
@@ -171,7 +182,7 @@ def config(
     experiment: Positional[Path],
     other: Positional[Path | None] = None,
     /,
-    set_: Overrides = [],  # noqa: B006  read only
+    set_: Overrides = (),
     explain: str | None = None,
 ) -> None:
     """Show an experiment's config, explain a field of it, or show how two differ.
@@ -179,44 +190,43 @@ def config(
     Args:
         experiment: A Python file with get_config().
         other: A second one, to show the differences.
-        set_: Change a field of the first: stages.1.num_steps=40.
+        set_: Change a field of the first, as in stages.1.num_steps=40.
         explain: A field's path, such as stages.1.clip: its type, value, default and what it means.
     """
     from rlsp_jax.common import describe
-    from rlsp_jax.training.config import load_experiment
+    from rlsp_jax.training.experiment_file import load_experiment
 
     first = load_experiment(experiment, set_).experiment
     if explain is not None:
         print(describe.explain(first, explain))
     elif other is not None:
         for path, left, right in describe.diff(first, load_experiment(other).experiment):
-            print(f"{path}: {left} → {right}")
+            print(f"{path}: {left!r} → {right!r}")
     else:
         for path, value in describe.flatten(first).items():
             print(f"{path} = {value!r}")
 
 
-# ---- helpers ------------------------------------------------------------------------------------
+# ---- what is shown ------------------------------------------------------------------------------
 
 
-def _need_run(workdir: Path) -> None:
-    from rlsp_jax.training.workdir import RUN_FILE
+def _show_stages(console: Console, summary_file: Path) -> None:
+    summary = json.loads(summary_file.read_text())
+    ends = {stage["stage"]: stage["evals"].get("all") for stage in summary["stages"]}
+    minutes = summary["seconds"]["total"] / 60
+    _show(console, f"{summary['name']}, {minutes:.1f} minutes", "stage", ends)
 
-    if not (workdir / RUN_FILE).is_file():
-        raise UserError(f"{workdir} is not the workdir of a run: it has no {RUN_FILE}.")
 
-
-def _opened(workdir: Path, *, quiet: bool = False):
-    """The run of a workdir, to look at; a context manager."""
-    from rlsp_jax.sharding import make_mesh
-    from rlsp_jax.training.environment import use_compilation_cache
-    from rlsp_jax.training.progress import Display
-    from rlsp_jax.training.train import open_run
-    from rlsp_jax.training.workdir import load_from_workdir
-
-    experiment = load_from_workdir(workdir).experiment
-    use_compilation_cache()
-    return open_run(experiment, workdir, make_mesh(experiment.mesh), Display(Console(), enabled=not quiet))
+def _show(console: Console, title: str, what: str, results: Mapping[str, Any]) -> None:
+    """A table of evaluation results; nothing where there are none."""
+    table = Table(what, "problems", "greedy", "pass@1", "backtracks", "length", "truncated", title=title)
+    for name, result in results.items():
+        if result is not None:
+            figures = (result["greedy"], result["pass_at"].get("1"), result["behaviors"]["backtracks"])
+            figures = (*figures, result["length"], result["truncated"])
+            table.add_row(name, str(result["problems"]), *("–" if x is None else f"{x:.3f}" for x in figures))
+    if table.row_count:
+        console.print(table)
 
 
 def _ask() -> str:
@@ -226,63 +236,29 @@ def _ask() -> str:
         return ""
 
 
-def _think(run, policy, problem: str, sampling, samples: int) -> None:
-    """Write responses out as they come, search steps coloured."""
-    from rlsp_jax.training.evaluate import stream_response
-
-    console = Console()
+def _think(console: Console, think, problem: str, samples: int) -> None:
+    """Write responses out line by line as they come, search steps coloured."""
     for number in range(samples):
         shown = ""
-        for text, outcome in stream_response(run, policy, problem, sampling, sample=number):
-            console.print(_coloured(text[len(shown) :]), end="", highlight=False)
-            shown = text
+        for text, outcome in think(problem, sample=number):
+            ready = text if outcome is not None else text[: text.rfind("\n") + 1]  # whole lines, for the colours
+            console.print(_coloured(ready[len(shown) :]), end="", soft_wrap=True)
+            shown = ready
             if outcome is not None:
-                style = {"CORRECT": "bold green", "WRONG": "bold red"}.get(outcome.verdict.name, "bold yellow")
-                console.print(f"\n[{style}]{outcome.verdict.name.lower()}[/]: {escape(outcome.reason)}\n", highlight=False)
+                verdict = outcome.verdict.name.lower()
+                console.print(
+                    Text.assemble("\n", (verdict, VERDICTS[verdict]), f": {outcome.reason}\n"), soft_wrap=True
+                )
 
 
-def _coloured(text: str) -> str:
-    from rlsp_jax.common import words
-
-    text = escape(text)
-    for word, style in ((words.BACK, "yellow"), (words.NO, "red"), (words.YES, "green"), (words.ANSWER, "bold cyan")):
-        text = text.replace(word, f"[{style}]{word}[/]")
-    return text
+def _coloured(text: str) -> Text:
+    coloured = Text("".join(c if c.isprintable() or c == "\n" else "�" for c in text))  # no escapes to the terminal
+    for word, style in STYLES.items():
+        coloured.highlight_regex(rf"\b{re.escape(word)}(?!\w)", style)
+    return coloured
 
 
-def _show_summary(console: Console, workdir: Path) -> None:
-    from rlsp_jax.records import read_json
-    from rlsp_jax.training.workdir import SUMMARY_FILE
-
-    from rich.table import Table
-
-    summary = read_json(workdir / SUMMARY_FILE)
-    table = Table("stage", "greedy", "pass@1", "backtracks", "length", "truncated", "minutes", title=summary["name"])
-    for stage in summary["stages"]:
-        result = stage["evals"].get("all")
-        if result:
-            figures = (result["greedy"], result["pass_at"].get("1"), result["behaviors"]["backtracks"], result["length"], result["truncated"])
-            table.add_row(stage["stage"], *map(_figure, figures), f"{stage['seconds'] / 60:.1f}")
-    if table.row_count:
-        console.print(table)
-
-
-def _show_levels(console: Console, evals) -> None:
-    from rich.table import Table
-
-    table = Table("level", "problems", "greedy", "pass@1", "backtracks", "length", "truncated")
-    for level, result in evals.items():
-        figures = (result["greedy"], result["pass_at"].get("1"), result["behaviors"]["backtracks"], result["length"], result["truncated"])
-        table.add_row(level, str(result["problems"]), *map(_figure, figures))
-    console.print(table)
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _dumps(value) -> str:
-    return json.dumps(value, indent=2)
+# ---- how it ends --------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -290,15 +266,27 @@ def main() -> None:
     try:
         app.cli(prog="rlsp")
     except Interrupted as stop:
-        print(f"{stop} The same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+        _end(130, f"{stop} The same command goes on from there.")
     except KeyboardInterrupt:
-        sys.exit(130)
-    except UserError as error:
+        _end(130, "Stopped.")
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (UserError, OSError) as error:
         if os.environ.get("RLSP_TRACEBACK"):
             raise
-        print(f"rlsp: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, f"rlsp: {_sentence(error)}")
+
+
+def _sentence(error: UserError | OSError) -> str:
+    if isinstance(error, UserError) or error.strerror is None:
+        return str(error)
+    return f"{error.strerror}: {error.filename}." if error.filename else f"{error.strerror}."
+
+
+def _end(code: int, message: str) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import optax
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.schedules import Constant, Schedule
 from rlsp_jax.types import PyTree
 
@@ -22,10 +23,10 @@ class AdamW:
 
     def __post_init__(self):
         for name in ("b1", "b2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
+            if not 0 <= (value := vars(self)[name]) < 1:
+                raise UserError(f"{name} is {value}; it must lie in [0, 1).")
         if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm is {self.clip_norm}; it must be positive, or None for no clipping.")
+            raise UserError(f"clip_norm is {self.clip_norm}; it must be positive, or None for no clipping.")
 
     def make(self) -> optax.GradientTransformation:
         clip = optax.identity() if self.clip_norm is None else optax.clip_by_global_norm(self.clip_norm)
@@ -42,7 +43,8 @@ def decay_mask(params: PyTree) -> PyTree:
 
 def make_optimizer(**parts: AdamW) -> optax.GradientTransformation:
     """An optimizer for a dict of parameters, one config per top-level key."""
-    return optax.partition(
-        {name: config.make() for name, config in parts.items()},
-        lambda params: {name: jax.tree.map(lambda _: name, tree) for name, tree in params.items()},
-    )
+
+    def labels(params: PyTree) -> PyTree:
+        return {name: jax.tree.map(lambda _, name=name: name, tree) for name, tree in params.items()}
+
+    return optax.partition({name: config.make() for name, config in parts.items()}, labels)

@@ -1,18 +1,23 @@
 """Every row that is written to a workdir, and the one way to write and read them. No JAX.
 
-    run.json             RunInfo
-    metrics.jsonl        one flat object per step: stage, step, seconds, then `area/name` → number
-    evals/*.jsonl        EvalResult, one row per level and one for all levels together
-    samples/*.jsonl      Sample
-    summary.json         what a finished run showed (see `Summary`)
+run.json             RunInfo
+metrics.jsonl        one flat object per step: stage, step, seconds, then `area/name` → number
+evals/*.jsonl        EvalResult, one row per level and one for all levels together
+samples/*.jsonl      Sample
+summary.json         what a finished run showed (see `Summary`)
 """
 
 import dataclasses
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rlsp_jax.common.errors import UserError
+
+RUN_FILE, METRICS_FILE, SUMMARY_FILE = "run.json", "metrics.jsonl", "summary.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +91,7 @@ class EvalResult:
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What ran: enough to run it again. The experiment file itself is kept beside it, as `experiment.py`."""
+    """What ran: enough to run it again, together with the experiment file, kept beside it as `experiment.py`."""
 
     name: str
     config: Mapping[str, Any]
@@ -120,12 +125,32 @@ class Summary:
     devices: str
 
 
+def is_run(workdir: Path) -> bool:
+    """Whether a run was started in the workdir."""
+    return (workdir / RUN_FILE).is_file()
+
+
+def check_run(workdir: Path) -> None:
+    """Raise `UserError` unless a run was started in the workdir."""
+    if not is_run(workdir):
+        raise UserError(f"{workdir} is not the workdir of a run: there is no {RUN_FILE} in it.")
+
+
 def to_row(record: Any) -> dict[str, Any]:
-    """A record as a JSON object."""
-    return dataclasses.asdict(record)
+    """A record as a JSON object; numbers that are not finite become null, since JSON has none."""
+    return finite(dataclasses.asdict(record))
 
 
-def append_rows(path: Path, rows: list[Mapping[str, Any]]) -> None:
+def finite(value: Any) -> Any:
+    """A JSON value with null in place of every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append rows to a JSONL file, each whole or not at all: one write per call, then a flush."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)

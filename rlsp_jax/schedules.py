@@ -8,13 +8,16 @@ from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from rlsp_jax.common.errors import UserError
 
 
 @runtime_checkable
 class Schedule(Protocol):
     """A scalar of the step."""
 
-    def __call__(self, step: jax.Array | int) -> jax.Array: ...
+    def __call__(self, step: ArrayLike) -> jax.Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Constant:
 
     value: float
 
-    def __call__(self, step: jax.Array | int) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         return jnp.full_like(jnp.asarray(step, jnp.float32), self.value)
 
 
@@ -38,7 +41,7 @@ class Linear:
     def __post_init__(self):
         _check_positive(self)
 
-    def __call__(self, step: jax.Array | int) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         progress = jnp.clip(jnp.asarray(step, jnp.float32) / self.num_steps, 0.0, 1.0)
         return self.start + (self.end - self.start) * progress
 
@@ -55,9 +58,11 @@ class Cosine:
     def __post_init__(self):
         _check_positive(self)
         if not 0 <= self.warmup_steps <= self.num_steps:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}; it must lie between 0 and num_steps = {self.num_steps}.")
+            raise UserError(
+                f"warmup_steps is {self.warmup_steps}; it must lie between 0 and num_steps = {self.num_steps}."
+            )
 
-    def __call__(self, step: jax.Array | int) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
         warm = (step + 1) / max(self.warmup_steps, 1)
         progress = jnp.clip((step - self.warmup_steps) / max(self.num_steps - self.warmup_steps, 1), 0.0, 1.0)
@@ -67,4 +72,4 @@ class Cosine:
 
 def _check_positive(schedule) -> None:
     if schedule.num_steps < 1:
-        raise ValueError(f"num_steps is {schedule.num_steps}; a schedule needs at least 1 step.")
+        raise UserError(f"num_steps is {schedule.num_steps}; a schedule needs at least 1 step.")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.types import PyTree
 
 ROWS = ("data", "fsdp")
@@ -34,7 +35,7 @@ class MeshConfig:
     def __post_init__(self):
         for name, size in dataclasses.asdict(self).items():
             if size is not None and size < 1:
-                raise ValueError(f"mesh.{name} is {size}; an axis of the mesh has at least 1 device.")
+                raise UserError(f"mesh.{name} is {size}; an axis of the mesh has at least 1 device.")
 
 
 def make_mesh(config: MeshConfig) -> Mesh:
@@ -43,11 +44,12 @@ def make_mesh(config: MeshConfig) -> Mesh:
     rest = config.fsdp * config.tensor
     data = config.data if config.data is not None else max(available // rest, 1)
     if data * rest != available:
-        raise ValueError(
+        raise UserError(
             f"A mesh of data={data} × fsdp={config.fsdp} × tensor={config.tensor} needs {data * rest} devices, "
-            f"but {available} {'is' if available == 1 else 'are'} here. Change mesh.data, mesh.fsdp or mesh.tensor."
+            f"but {available} {'is' if available == 1 else 'are'} here; change mesh.data, mesh.fsdp or mesh.tensor."
         )
-    return jax.make_mesh((data, config.fsdp, config.tensor), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+    shape = (data, config.fsdp, config.tensor)
+    return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
 def check_rows(mesh: Mesh, **sizes: int) -> None:
@@ -55,7 +57,7 @@ def check_rows(mesh: Mesh, **sizes: int) -> None:
     shards = row_shards(mesh)
     for name, size in sizes.items():
         if size % shards:
-            raise ValueError(f"{name} is {size}; it must be a multiple of the mesh's data × fsdp = {shards} devices.")
+            raise UserError(f"{name} is {size}; it must be a multiple of the mesh's data × fsdp = {shards} devices.")
 
 
 def row_shards(mesh: Mesh) -> int:
@@ -106,5 +108,6 @@ def tree_shardings(mesh: Mesh, tree: PyTree, table: Table) -> PyTree:
 def _spec(mesh: Mesh, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> PartitionSpec:
     stacked = [None] * (len(shape) - len(axes))
     named = [MESH_AXES.get(axis or "") for axis in axes]
-    fits = [name if name and size % mesh.shape[name] == 0 else None for name, size in zip(named, shape[len(stacked) :], strict=True)]
+    sizes = shape[len(stacked) :]
+    fits = [name if name and not size % mesh.shape[name] else None for name, size in zip(named, sizes, strict=True)]
     return PartitionSpec(*stacked, *fits)

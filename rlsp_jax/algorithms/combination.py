@@ -1,7 +1,7 @@
 """From reward streams to one advantage per token: kept apart to the end, or mixed at the start.
 
-    decoupled:  A = Σ_k w_k · norm_k(GAE(r_k, V_k; γ_k, λ_k))     a critic per stream
-    coupled:    r = Σ_k w_k · r_k, one critic, one GAE             (RLSP Eq. 1)
+decoupled:  A = Σ_k w_k · norm_k(GAE(r_k, V_k; γ_k, λ_k))     a critic per stream
+coupled:    r = Σ_k w_k · r_k, one critic, one GAE             (RLSP Eq. 1)
 """
 
 import dataclasses
@@ -32,11 +32,16 @@ class Advantages(NamedTuple):
 class Channel(Protocol):
     """What the combination needs to know of a reward stream, or of the KL to the reference."""
 
-    name: str
-    weight: Schedule
-    gamma: float
-    lam: float
-    normalization: Normalization | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def weight(self) -> Schedule: ...
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def lam(self) -> float: ...
+    @property
+    def normalization(self) -> Normalization | None: ...
 
 
 @runtime_checkable
@@ -46,7 +51,13 @@ class Combination(Protocol):
     def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]: ...
 
     def __call__(
-        self, channels: Sequence[Channel], scores: Scores, values: jax.Array, mask: jax.Array, step: jax.Array, group: int
+        self,
+        channels: Sequence[Channel],
+        scores: Scores,
+        values: Float[Array, "batch head time"],
+        mask: Bool[Array, "batch time"],
+        step: jax.Array,
+        group: int,
     ) -> Advantages: ...
 
 

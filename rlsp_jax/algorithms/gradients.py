@@ -13,7 +13,9 @@ from rlsp_jax.types import Params, PyTree, TrainState
 LossFn = Callable[[Params, PyTree], tuple[jax.Array, dict[str, jax.Array]]]
 
 
-def accumulate(loss_fn: LossFn, params: Params, batch: PyTree, micro_batches: int) -> tuple[Params, dict[str, jax.Array]]:
+def accumulate(
+    loss_fn: LossFn, params: Params, batch: PyTree, micro_batches: int
+) -> tuple[Params, dict[str, jax.Array]]:
     """Gradients and metrics summed over equal parts of the batch, one part in memory at a time.
 
     Since `loss_fn` divides by counts of the whole batch, the result does not depend on the number of parts.
@@ -50,4 +52,4 @@ def apply_gradients(
         opt_state=choose(finite, opt_state, state.opt_state),
         bad_steps=jnp.where(finite, 0, state.bad_steps + 1),
     )
-    return new, {"grad_norm": optax.global_norm(gradients)}
+    return new, {"grad_norm": optax.tree.norm(gradients)}

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from rlsp_jax.algorithms.combination import Channel, Combination, Decoupled, logged_weights
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
 from rlsp_jax.algorithms.references import Fixed, Reference
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_mean, masked_sum, masked_var
 from rlsp_jax.common.random import stream as key_of
 from rlsp_jax.common.trees import choose, copy, join_rows, split_rows, take_rows
@@ -35,7 +36,10 @@ class KLReward:
     gamma: float = 1.0
     lam: float = 1.0
     normalization: Normalization | None = None
-    name: ClassVar[str] = "kl"
+
+    @property
+    def name(self) -> str:
+        return "kl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,20 +105,23 @@ class Config:
     def __post_init__(self):
         rows = self.rows
         if not self.streams:
-            raise ValueError("streams is empty; PPO needs at least one reward stream.")
+            raise UserError("streams is empty; PPO needs at least one reward stream.")
         if self.num_steps < 1 or self.epochs < 1:
-            raise ValueError(f"num_steps = {self.num_steps} and epochs = {self.epochs} must be at least 1.")
+            raise UserError(f"num_steps = {self.num_steps} and epochs = {self.epochs} must be at least 1.")
         if rows < 1 or rows % self.minibatch_size:
-            raise ValueError(
-                f"prompts_per_step × samples_per_prompt = {rows} rows are not a multiple of minibatch_size = {self.minibatch_size}."
+            raise UserError(
+                f"prompts_per_step × samples_per_prompt = {rows} rows are not a multiple of "
+                f"minibatch_size = {self.minibatch_size}."
             )
         if self.micro_batches < 1 or self.minibatch_size % self.micro_batches:
-            raise ValueError(f"minibatch_size = {self.minibatch_size} is not a multiple of micro_batches = {self.micro_batches}.")
+            raise UserError(
+                f"minibatch_size = {self.minibatch_size} is not a multiple of micro_batches = {self.micro_batches}."
+            )
         if not 0 < self.clip < 1:
-            raise ValueError(f"clip is {self.clip}; it must lie in (0, 1).")
+            raise UserError(f"clip is {self.clip}; it must lie in (0, 1).")
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
-            raise ValueError(f"Two streams share a name: {', '.join(names)} (\"kl\" is the KL to the reference).")
+            raise UserError(f'Two streams share a name: {", ".join(names)} ("kl" is the KL to the reference).')
 
     @property
     def rows(self) -> int:
@@ -133,7 +140,9 @@ class Config:
 
 
 def init_state(config: Config, params: Params) -> TrainState:
-    """The state before the first step: the reference is a copy of the policy."""
+    """The state before the first step: the reference is a copy of the policy, and so is a critic's own trunk."""
+    if "trunk" in params["value"]:
+        params = params | {"value": params["value"] | {"trunk": copy(params["policy"])}}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -271,7 +280,8 @@ def _frozen(config: Config, state: TrainState) -> Params | None:
     if not config.value_warmup_steps:
         return None
     warming = state.step < config.value_warmup_steps
-    return {name: jax.tree.map(lambda _: warming & (name == "policy"), tree) for name, tree in state.params.items()}
+    still = {"policy": warming, "value": jnp.zeros((), bool)}
+    return {name: jax.tree.map(lambda _, part=name: still[part], tree) for name, tree in state.params.items()}
 
 
 def loss(model: ActorCritic, config: Config, heads, params: Params, batch: Experience, *, step, counts):

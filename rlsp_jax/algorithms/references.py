@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.trees import choose
 from rlsp_jax.types import Params
 
@@ -33,7 +34,7 @@ class Refreshed:
 
     def __post_init__(self):
         if self.every < 1:
-            raise ValueError(f"reference.every is {self.every}; it must be at least 1.")
+            raise UserError(f"reference.every is {self.every}; it must be at least 1.")
 
     def update(self, reference: Params, policy: Params, step: jax.Array) -> Params:
         return choose(step % self.every == 0, policy, reference)
@@ -48,9 +49,9 @@ class MovingAverage:
 
     def __post_init__(self):
         if not 0 <= self.decay < 1:
-            raise ValueError(f"reference.decay is {self.decay}; it must lie in [0, 1).")
+            raise UserError(f"reference.decay is {self.decay}; it must lie in [0, 1).")
         if self.every < 1:
-            raise ValueError(f"reference.every is {self.every}; it must be at least 1.")
+            raise UserError(f"reference.every is {self.every}; it must be at least 1.")
 
     def update(self, reference: Params, policy: Params, step: jax.Array) -> Params:
         mixed = jax.tree.map(lambda r, p: self.decay * r + (1 - self.decay) * p, reference, policy)

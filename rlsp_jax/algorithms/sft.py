@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_sum
 from rlsp_jax.data import SearchTraces
 from rlsp_jax.models import ActorCritic, token_logprobs
@@ -33,11 +34,13 @@ class Config:
 
     def __post_init__(self):
         if self.num_steps < 1:
-            raise ValueError(f"num_steps is {self.num_steps}; SFT takes at least 1 step.")
+            raise UserError(f"num_steps is {self.num_steps}; SFT takes at least 1 step.")
         if self.batch_size < 1 or self.micro_batches < 1 or self.batch_size % self.micro_batches:
-            raise ValueError(f"batch_size = {self.batch_size} is not a multiple of micro_batches = {self.micro_batches}.")
+            raise UserError(
+                f"batch_size = {self.batch_size} is not a multiple of micro_batches = {self.micro_batches}."
+            )
         if self.num_demonstrations < 1:
-            raise ValueError(f"num_demonstrations is {self.num_demonstrations}; there is nothing to imitate.")
+            raise UserError(f"num_demonstrations is {self.num_demonstrations}; there is nothing to imitate.")
 
 
 def init_state(config: Config, params: Params) -> TrainState:

@@ -1,5 +1,5 @@
 """Saving and restoring, so that nothing is lost."""
 
-from rlsp_jax.checkpoints.saver import Saver
+from rlsp_jax.checkpoints.saver import Saver, has_checkpoint
 
-__all__ = ["Saver"]
+__all__ = ["Saver", "has_checkpoint"]

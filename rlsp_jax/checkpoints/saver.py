@@ -12,19 +12,31 @@ import orbax.checkpoint as ocp
 
 from rlsp_jax.types import TrainState
 
+MIN_SLICE = 2**20  # bytes: replicas write smaller arrays once, not each a slice cut by a program of its own
+
 
 class Saver:
     """Saves and restores the states of one stage, with a small JSON object beside each state."""
 
     def __init__(self, folder: Path, *, keep: int = 2):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=MIN_SLICE)
+        registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+        self._manager = ocp.CheckpointManager(
+            folder.absolute(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True),
+            item_handlers={
+                "state": ocp.PyTreeCheckpointHandler(type_handler_registry=registry),
+                "progress": ocp.JsonCheckpointHandler(),
+            },
+        )
 
     def save(self, step: int, state: TrainState, progress: dict[str, Any]) -> None:
         """Begin to save; arrays are copied before this returns, so the state may be donated at once."""
         if step in self._manager.all_steps():
             return
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
+        # Orbax reads arrays on CPU in place. A copy by device_put compiles nothing, one by jnp.copy would.
+        copied = jax.tree.map(lambda x: jax.device_put(x, x.sharding, may_alias=False), state)
+        items = ocp.args.Composite(state=ocp.args.PyTreeSave(copied), progress=ocp.args.JsonSave(progress))
         self._manager.save(step, args=items)
 
     def latest_step(self) -> int | None:
@@ -34,11 +46,19 @@ class Saver:
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """The state saved at a step, laid out as `like` is (arrays or shapes with shardings)."""
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore())
-        restored = self._manager.restore(step, args=items)
-        return restored.state, restored.progress
+        layout = ocp.checkpoint_utils.construct_restore_args(target)
+        state = ocp.args.PyTreeRestore(target, restore_args=layout)
+        restored = self._manager.restore(step, args=ocp.args.Composite(state=state, progress=ocp.args.JsonRestore()))
+        return restored["state"], restored["progress"]
 
     def close(self) -> None:
         """Wait for saves under way, then let go of the folder."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self._manager.wait_until_finished()
+        finally:
+            self._manager.close()
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a stage's folder holds a finished checkpoint."""
+    return folder.is_dir() and any(path.name.isdecimal() for path in folder.iterdir())

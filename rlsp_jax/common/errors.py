@@ -6,4 +6,4 @@ class UserError(ValueError):
 
 
 class Interrupted(Exception):
-    """Ctrl-C arrived; everything is saved."""
+    """Ctrl-C (or SIGTERM) arrived; everything is saved, and the message says how far."""

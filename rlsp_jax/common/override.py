@@ -10,13 +10,14 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.literals import describe_type, item_annotation, read_literal
 
 Config = TypeVar("Config")
 Keys = tuple[str | int, ...]
 
 
-class OverrideError(ValueError):
+class OverrideError(UserError):
     """A user's mistake in an override, said in one sentence."""
 
 

@@ -25,7 +25,7 @@ def take_rows(tree, indices):
 def all_finite(tree):
     """True when no floating leaf holds a NaN or an infinity."""
     floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in floats]))
+    return jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in floats]))
 
 
 def choose(condition, left, right):

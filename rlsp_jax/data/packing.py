@@ -1,6 +1,7 @@
 """Demonstrations packed into rows of one length, so that short ones do not train on padding."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,4 +44,5 @@ def pack(tokenizer: Tokenizer, questions: Sequence[str], responses: Sequence[str
             segments[i, start:end] = number
             mask[i, middle:end] = True
             start = end
-    return Demonstrations(tokens, segments, mask)
+    arrays: Any = (tokens, segments, mask)  # on the host until they are placed on a mesh
+    return Demonstrations(*arrays)

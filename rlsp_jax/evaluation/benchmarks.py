@@ -1,6 +1,7 @@
 """An evaluation: what is asked, and what the samples say of it. Reads samples, never the trainer."""
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from rlsp_jax.common.codes import StopReason, Verdict
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.evaluation.estimators import bootstrap_interval, majority_correct, pass_at_k
 from rlsp_jax.evaluation.respond import Responder
 from rlsp_jax.generation import SamplingConfig
@@ -39,13 +41,13 @@ class Eval:
 
     def __post_init__(self):
         if not self.name.isidentifier():
-            raise ValueError(f"An eval is named {self.name!r}; its name becomes a file's: letters, digits and _.")
+            raise UserError(f"An eval is named {self.name!r}; its name becomes a file's: letters, digits and _.")
         if self.problems < 1:
-            raise ValueError(f"The eval {self.name!r} has problems = {self.problems}: the problem set is empty.")
+            raise UserError(f"The eval {self.name!r} has problems = {self.problems}: the problem set is empty.")
         if self.samples < 0 or self.batch_size < 1:
-            raise ValueError(f"The eval {self.name!r} needs samples ≥ 0 and batch_size ≥ 1.")
+            raise UserError(f"The eval {self.name!r} needs samples ≥ 0 and batch_size ≥ 1.")
         if self.every is not None and self.every < 1:
-            raise ValueError(f"The eval {self.name!r} has every = {self.every}; it must be at least 1, or None.")
+            raise UserError(f"The eval {self.name!r} has every = {self.every}; it must be at least 1, or None.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Evaluator:
     verifier: Verifier
     describe: Describe
 
-    def __call__(self, policy: Params, key: PRNGKeyArray, *, stage: str, step: int) -> tuple[list[EvalResult], list[Sample]]:
+    def __call__(
+        self, policy: Params, key: PRNGKeyArray, *, stage: str, step: int
+    ) -> tuple[list[EvalResult], list[Sample]]:
         """Results over all levels first, then by level, and the samples behind them."""
         start = time.monotonic()
         samples = [
@@ -69,8 +73,8 @@ class Evaluator:
         seconds = time.monotonic() - start
         levels = sorted({sample.level for sample in samples})
         groups = [("all", samples), *((level, [s for s in samples if s.level == level]) for level in levels)]
-        results = [summarize(self.config, level, group, self.verifier, self.describe, seconds) for level, group in groups]
-        return results, samples
+        summary = functools.partial(summarize, self.config, self.verifier, self.describe, seconds)
+        return [summary(level, group) for level, group in groups], samples
 
     def _draw(self, policy: Params, key: PRNGKeyArray, number: int, stage: str, step: int) -> Iterator[Sample]:
         """Sample `number` of every problem, batch by batch; the last batch is filled up to the one shape."""
@@ -83,6 +87,7 @@ class Evaluator:
             outcome = responder.verify(rollout, rows).outcome
             outcome, lengths, reasons = jax.device_get((outcome, rollout.mask.sum(axis=1), rollout.stop_reason))
             texts = responder.texts(rollout, range(len(asked)))
+            answers = [found.extracted for found in responder.outcomes(asked, texts)]
             for i, problem in enumerate(asked):
                 yield Sample(
                     eval=self.config.name,
@@ -96,12 +101,12 @@ class Evaluator:
                     num_tokens=int(lengths[i]),
                     stop_reason=StopReason(reasons[i]).name.lower(),
                     verdict=Verdict(outcome[i]).name.lower(),
-                    answer=self.verifier.verify(problem.truth, texts[i]).extracted,
+                    answer=answers[i],
                 )
 
 
 def summarize(
-    config: Eval, level: str, samples: Sequence[Sample], verifier: Verifier, describe: Describe, seconds: float
+    config: Eval, verifier: Verifier, describe: Describe, seconds: float, level: str, samples: Sequence[Sample]
 ) -> EvalResult:
     """What the samples of one level say; unknown verdicts are counted and left out of every rate."""
     known = [sample for sample in samples if sample.verdict != "unknown"]
@@ -123,18 +128,24 @@ def summarize(
         greedy=_mean(map(_right, greedy)),
         greedy_length=_mean(s.num_tokens for s in greedy),
         greedy_truncated=_mean(s.stop_reason == "length" for s in greedy),
-        greedy_behaviors=describe([s.response for s in greedy], [_right(s) for s in greedy]),
+        greedy_behaviors=_behaviors(describe, greedy),
         pass_at={str(k): pass_at_k(correct, total, k) for k in ks},
         maj_at={str(config.samples): _mean(majority)} if drawn else {},
         maj_interval=bootstrap_interval(majority),
         length=_mean(s.num_tokens for s in described),
         truncated=_mean(s.stop_reason == "length" for s in described),
-        behaviors=describe([s.response for s in described], [_right(s) for s in described]),
+        behaviors=_behaviors(describe, described),
         budgets={str(b): _mean(_right(s) and s.num_tokens <= b for s in greedy) for b in config.budgets},
         unknown=len(samples) - len(known),
         tokens_generated=sum(sample.num_tokens for sample in samples),
         seconds=seconds,
     )
+
+
+def _behaviors(describe: Describe, samples: Sequence[Sample]) -> Behaviors:
+    if not samples:  # every verdict is unknown
+        return Behaviors(math.nan, math.nan, math.nan, math.nan, math.nan)
+    return describe([sample.response for sample in samples], [_right(sample) for sample in samples])
 
 
 def _right(sample: Sample) -> bool:

@@ -16,7 +16,7 @@ from rlsp_jax.models import ActorCritic
 from rlsp_jax.records import Problem
 from rlsp_jax.sharding import check_rows, place_rows, replicated
 from rlsp_jax.types import Params, PRNGKeyArray, PromptBatch, PyTree, Rollout, TokenBytes, Verdicts
-from rlsp_jax.verifiers import VerifierPool
+from rlsp_jax.verifiers import Outcome, VerifierPool
 
 
 @runtime_checkable
@@ -46,7 +46,9 @@ def make_judge(mesh: Mesh, checker: Checker, pool: VerifierPool, tokenizer: Toke
 class Responder:
     """Fixed shapes of prompts and responses, compiled once: `rows` responses at a time."""
 
-    def __init__(self, mesh: Mesh, model: ActorCritic, judge: Judge, sampling: SamplingConfig, rows: int, max_prompt: int):
+    def __init__(
+        self, mesh: Mesh, model: ActorCritic, judge: Judge, sampling: SamplingConfig, rows: int, max_prompt: int
+    ):
         check_rows(mesh, rows=rows)
         self.rows, self.sampling = rows, sampling
         self._mesh, self._judge, self._max_prompt = mesh, judge, max_prompt
@@ -62,7 +64,7 @@ class Responder:
         repeated = jax.tree.map(lambda x: np.repeat(x, samples, axis=0), (tokens, mask, number, truth))
         tokens, mask, number, truth = repeated
         sample = np.tile(np.arange(first, first + samples, dtype=np.int32), len(problems))
-        return place_rows(self._mesh, PromptBatch(tokens, mask, number, sample, truth))
+        return PromptBatch(*place_rows(self._mesh, (tokens, mask, number, sample, truth)))
 
     def generate(self, policy: Params, prompts: PromptBatch, key: PRNGKeyArray, *, greedy: bool = False) -> Rollout:
         """One response per row."""
@@ -80,11 +82,15 @@ class Responder:
         chosen = range(len(tokens)) if indices is None else indices
         return [self._judge.tokenizer.decode(tokens[i][mask[i]].tolist()) for i in chosen]
 
+    def outcomes(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Outcome]:
+        """What the host's verifier says of responses, with the final answers that it found."""
+        return self._judge.pool.verify([(p.truth, text) for p, text in zip(problems, texts, strict=True)])
+
     def _settle(self, rollout: Rollout, verdicts: Verdicts, problems: Sequence[Problem]) -> Verdicts:
         outcome = np.array(verdicts.outcome)
-        undecided = np.flatnonzero(outcome == Verdict.UNKNOWN)
-        items = [(problems[i].truth, text) for i, text in zip(undecided, self.texts(rollout, undecided), strict=True)]
-        outcome[undecided] = [result.verdict for result in self._judge.pool.verify(items)]
+        undecided = np.flatnonzero(outcome == Verdict.UNKNOWN).tolist()
+        settled = self.outcomes([problems[i] for i in undecided], self.texts(rollout, undecided))
+        outcome[undecided] = [result.verdict for result in settled]
         return verdicts._replace(outcome=place_rows(self._mesh, outcome))
 
 

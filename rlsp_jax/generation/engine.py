@@ -17,7 +17,7 @@ from rlsp_jax.common.random import row_keys
 from rlsp_jax.generation.sampling import SamplingConfig, choose, warp
 from rlsp_jax.models import ActorCritic, gather_logprobs
 from rlsp_jax.sharding import constrain_rows
-from rlsp_jax.types import Params, PromptBatch, PRNGKeyArray, PyTree, Rollout
+from rlsp_jax.types import Params, PRNGKeyArray, PromptBatch, PyTree, Rollout
 
 RUNNING = -1
 SEGMENT = 64  # response columns by which the cache grows: attention reads only what may be live
@@ -65,7 +65,9 @@ def make_generate_fn(model: ActorCritic, config: SamplingConfig, *, eos_id: int,
     return generate
 
 
-def make_stream_fns(model: ActorCritic, config: SamplingConfig, *, eos_id: int, pad_id: int) -> tuple[Callable, Callable]:
+def make_stream_fns(
+    model: ActorCritic, config: SamplingConfig, *, eos_id: int, pad_id: int
+) -> tuple[Callable, Callable]:
     """`begin(policy, prompts, key) -> state` and `go_on(policy, prompts, state, temperature, until) -> state`, jitted.
 
     For showing responses while they are written; the tokens are those that `generate` returns.

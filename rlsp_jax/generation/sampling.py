@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from rlsp_jax.common.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
@@ -23,15 +25,15 @@ class SamplingConfig:
 
     def __post_init__(self):
         if self.max_response < 1:
-            raise ValueError(f"sampling.max_response is {self.max_response}; a response has at least 1 token.")
+            raise UserError(f"sampling.max_response is {self.max_response}; a response has at least 1 token.")
         if self.temperature < 0:
-            raise ValueError(f"sampling.temperature is {self.temperature}; it must be 0 (greedy) or more.")
+            raise UserError(f"sampling.temperature is {self.temperature}; it must be 0 (greedy) or more.")
         if self.top_k < 0:
-            raise ValueError(f"sampling.top_k is {self.top_k}; it must be 0 (off) or more.")
+            raise UserError(f"sampling.top_k is {self.top_k}; it must be 0 (off) or more.")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"sampling.top_p is {self.top_p}; it must lie in (0, 1].")
+            raise UserError(f"sampling.top_p is {self.top_p}; it must lie in (0, 1].")
         if not 0 <= self.min_p < 1:
-            raise ValueError(f"sampling.min_p is {self.min_p}; it must lie in [0, 1).")
+            raise UserError(f"sampling.min_p is {self.min_p}; it must lie in [0, 1).")
 
 
 def warp(
@@ -70,9 +72,16 @@ def _nucleus(logits: Float[Array, "*rows vocab"], top_p: float) -> Bool[Array, "
 
 
 def choose(logits: Float[Array, "batch vocab"], uniform: Float[Array, " batch"], greedy: Bool[Array, ""]):
-    """A token per row by the inverse of the distribution function: one uniform number a row, not one a logit."""
+    """A token per row by the inverse of the distribution function: one uniform number a row, not one a logit.
+
+    XLA's parallel sums round each prefix in its own way, so that the cumulative weights may rise or fall by a bit
+    between two tokens of which the second has no weight: only tokens inside the support are looked at.
+    """
+    tokens = jnp.arange(logits.shape[-1], dtype=jnp.int32)
     weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
     cumulative = jnp.cumsum(weights, axis=-1)
-    drawn = jnp.sum(cumulative <= uniform[:, None] * cumulative[:, -1:], axis=-1)
-    last = logits.shape[-1] - 1 - jnp.argmax(weights[:, ::-1] > 0, axis=-1)  # rounding never leaves the support
-    return jnp.where(greedy, jnp.argmax(logits, axis=-1), jnp.minimum(drawn, last)).astype(jnp.int32)
+    inside = weights > 0
+    reached = inside & (cumulative > uniform[:, None] * cumulative[:, -1:])
+    last = jnp.max(jnp.where(inside, tokens, 0), axis=-1)  # where rounding leaves no token reached
+    drawn = jnp.min(jnp.where(reached, tokens, last[:, None]), axis=-1)
+    return jnp.where(greedy, jnp.argmax(logits, axis=-1).astype(jnp.int32), drawn)

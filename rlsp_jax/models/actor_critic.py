@@ -86,7 +86,7 @@ class ActorCritic:
         elif self.config.value_trunk == "detached":
             hidden = jax.lax.stop_gradient(hidden)
         values = self._heads.apply({"params": params["value"]["heads"]}, hidden)
-        return jnp.moveaxis(values, -1, 0)
+        return jnp.moveaxis(jnp.asarray(values), -1, 0)
 
     def prefill(self, policy: Params, tokens: Int[Array, "batch prompt"], mask: Bool[Array, "batch prompt"]):
         """The last hidden state `[batch, embed]` of left-padded prompts, and their cache."""

@@ -118,7 +118,7 @@ class Transformer(nn.Module):
                 block,
                 variable_axes={"params": 0},
                 split_rngs={"params": True},
-                in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
+                in_axes=(0, *[nn.broadcast] * 3),  # pyright: ignore[reportArgumentType]  flax takes tuples, annotates int
                 length=c.num_layers,
             )
             x, cache = layers(c, name="blocks")(x, cache, positions, mask, column)

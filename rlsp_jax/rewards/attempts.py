@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, UInt32
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.words import ANSWER, BACK, CHECK, TRY
 from rlsp_jax.rewards.byte_text import ByteText, expand, find, first_match, places, read_numbers, take
 from rlsp_jax.rewards.countdown import CountdownTruth
@@ -71,7 +72,7 @@ class SearchAttempts(ResponseKernel):
     def __post_init__(self):
         for name, value in (("cap", self.cap), ("max_moves", self.max_moves)):
             if value < 1:
-                raise ValueError(f"{name} is {value}; at least 1 attempt must be countable.")
+                raise UserError(f"{name} is {value}; at least 1 attempt must be countable.")
 
     def grade(self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes):
         text = expand(rollout.tokens, rollout.mask, token_bytes)

@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from rlsp_jax.common.codes import StopReason
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.rewards.streams import Kernel, Score, terminal
 from rlsp_jax.types import PyTree, Rollout, TokenBytes, Verdicts
 
@@ -39,7 +40,7 @@ class Sum:
 
     def __post_init__(self):
         if not self.terms:
-            raise ValueError("terms is empty; a sum needs at least one (factor, kernel).")
+            raise UserError("terms is empty; a sum needs at least one (factor, kernel).")
 
     def init(self) -> PyTree:
         return tuple(kernel.init() for _, kernel in self.terms)

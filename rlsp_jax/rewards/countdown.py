@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from rlsp_jax.common.codes import Verdict
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.words import ANSWER
 from rlsp_jax.records import Problem
 from rlsp_jax.rewards.byte_text import MAX_DIGITS, ByteText, expand, first_match, last_match, take, windows
@@ -38,12 +39,12 @@ def encode_truth(problems: Sequence[Problem], max_numbers: int) -> CountdownTrut
     for row, problem in enumerate(problems):
         given, goal = problem.truth["numbers"], problem.truth["target"]
         if not 1 <= len(given) <= max_numbers:
-            raise ValueError(
+            raise UserError(
                 f"Problem {problem.number} has {len(given)} numbers, "
                 f"but the checker takes 1 to {max_numbers}; raise max_numbers."
             )
         if min(given) < 0 or max(given) > _MAX_NUMBER or abs(goal) > _MAX_NUMBER:
-            raise ValueError(
+            raise UserError(
                 f"Problem {problem.number} has the numbers {list(given)} and the target {goal}; "
                 f"the checker takes numbers from 0 to {_MAX_NUMBER}."
             )
@@ -67,11 +68,11 @@ class CountdownChecker:
 
     def __post_init__(self):
         if self.max_numbers < 1:
-            raise ValueError(f"max_numbers is {self.max_numbers}; a problem has at least 1 number.")
+            raise UserError(f"max_numbers is {self.max_numbers}; a problem has at least 1 number.")
         if self.answer_bytes < 1:
-            raise ValueError(f"answer_bytes is {self.answer_bytes}; an answer needs at least 1 byte.")
+            raise UserError(f"answer_bytes is {self.answer_bytes}; an answer needs at least 1 byte.")
         if self.max_bytes is not None and self.max_bytes < 1:
-            raise ValueError(f"max_bytes is {self.max_bytes}; a response needs room for at least 1 byte.")
+            raise UserError(f"max_bytes is {self.max_bytes}; a response needs room for at least 1 byte.")
 
     def encode_truth(self, problems: Sequence[Problem]) -> CountdownTruth:
         return encode_truth(problems, self.max_numbers)

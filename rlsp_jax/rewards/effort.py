@@ -4,6 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.words import BACK, CHECK, TRY
 from rlsp_jax.rewards.byte_text import expand, find, places, windows
 from rlsp_jax.rewards.hashing import count_distinct, hash_items
@@ -28,11 +29,11 @@ class SearchEffort(ResponseKernel):
 
     def __post_init__(self):
         if self.cap < 1:
-            raise ValueError(f"cap is {self.cap}; at least 1 use must be countable.")
+            raise UserError(f"cap is {self.cap}; at least 1 use must be countable.")
         if not self.markers or not all(self.markers):
-            raise ValueError(f"markers is {self.markers}; it needs at least one marker, and none may be empty.")
+            raise UserError(f"markers is {self.markers}; it needs at least one marker, and none may be empty.")
         if self.continuation < 1:
-            raise ValueError(f"continuation is {self.continuation}; it needs at least 1 byte.")
+            raise UserError(f"continuation is {self.continuation}; it needs at least 1 byte.")
 
     def grade(self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes):
         reasoning = rollout.mask & (jnp.arange(rollout.mask.shape[1]) < verdicts.answer_start[:, None])

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.rewards.byte_text import expand, find, places, take
 from rlsp_jax.rewards.hashing import count_distinct, mix
 from rlsp_jax.rewards.streams import ResponseKernel
@@ -71,7 +72,7 @@ class NumSteps(ResponseKernel):
     def __post_init__(self):
         _check_positive("cap", self.cap)
         if not self.marker:
-            raise ValueError("marker is empty; steps need something between them.")
+            raise UserError("marker is empty; steps need something between them.")
 
     def grade(self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes):
         reasoning = rollout.mask & (jnp.arange(rollout.mask.shape[1]) < verdicts.answer_start[:, None])
@@ -123,4 +124,4 @@ def _all_valid(rollout: Rollout) -> Bool[Array, " batch"]:
 
 def _check_positive(name: str, value: float) -> None:
     if not value > 0:
-        raise ValueError(f"{name} is {value}; it must be positive.")
+        raise UserError(f"{name} is {value}; it must be positive.")

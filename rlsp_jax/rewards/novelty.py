@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.rewards.hashing import ngrams
 from rlsp_jax.rewards.streams import ResponseKernel, Score, terminal
 from rlsp_jax.types import PyTree, Rollout, TokenBytes, Verdicts
@@ -76,7 +77,7 @@ class TokenEntropy:
 
     def __post_init__(self):
         if not self.cap > 0:
-            raise ValueError(f"cap is {self.cap}; it must be a positive number of nats.")
+            raise UserError(f"cap is {self.cap}; it must be a positive number of nats.")
 
     def init(self) -> PyTree:
         return ()
@@ -91,6 +92,6 @@ class TokenEntropy:
 
 def _check_ngrams(n: int, buckets: int) -> None:
     if n < 1:
-        raise ValueError(f"n is {n}; an n-gram has at least 1 token.")
+        raise UserError(f"n is {n}; an n-gram has at least 1 token.")
     if buckets < 1:
-        raise ValueError(f"buckets is {buckets}; there must be at least 1.")
+        raise UserError(f"buckets is {buckets}; there must be at least 1.")

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from rlsp_jax.common.codes import StopReason
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.rewards.byte_text import ByteText, expand
 from rlsp_jax.rewards.hashing import count_distinct, ngrams
 from rlsp_jax.rewards.streams import ResponseKernel
@@ -36,9 +37,9 @@ class RepeatedNgrams(ResponseKernel):
     def __post_init__(self):
         _check_penalty(self.penalty)
         if self.n < 1:
-            raise ValueError(f"n is {self.n}; an n-gram has at least 1 token.")
+            raise UserError(f"n is {self.n}; an n-gram has at least 1 token.")
         if not 0 <= self.allowed <= 1:
-            raise ValueError(f"allowed is {self.allowed}; it is a share and must lie in [0, 1].")
+            raise UserError(f"allowed is {self.allowed}; it is a share and must lie in [0, 1].")
 
     def grade(self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes):
         keys, real = ngrams(rollout.tokens, rollout.mask, self.n)
@@ -93,4 +94,4 @@ def _penalize(faulty: Bool[Array, " batch"], penalty: float):
 
 def _check_penalty(penalty: float) -> None:
     if not penalty <= 0:
-        raise ValueError(f"penalty is {penalty}; it must not be positive.")
+        raise UserError(f"penalty is {penalty}; it must not be positive.")

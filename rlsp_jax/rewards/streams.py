@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.schedules import Constant, Schedule
 from rlsp_jax.types import PyTree, Rollout, Scores, TokenBytes, Verdicts
 
@@ -93,12 +94,12 @@ class Stream:
 
     def __post_init__(self):
         if not self.name.isidentifier():
-            raise ValueError(f"name is {self.name!r}; a stream's name is made of letters, digits and underscores.")
+            raise UserError(f"name is {self.name!r}; a stream's name is made of letters, digits and underscores.")
         for field, value in (("gamma", self.gamma), ("lam", self.lam)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{field} of stream {self.name!r} is {value}; it must lie in [0, 1].")
+                raise UserError(f"{field} of stream {self.name!r} is {value}; it must lie in [0, 1].")
         if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip of stream {self.name!r} is {self.clip}; it must be positive, or None for no clip.")
+            raise UserError(f"clip of stream {self.name!r} is {self.clip}; it must be positive, or None for no clip.")
 
 
 def init_memory(streams: Sequence[Stream]) -> dict[str, PyTree]:
@@ -125,12 +126,12 @@ def score(
 def _kernels(streams: Sequence[Stream]) -> list[tuple[Stream, Kernel]]:
     """Each stream with its kernel, checked to be scored together."""
     if not streams:
-        raise ValueError("There are no reward streams; give at least one.")
+        raise UserError("There are no reward streams; give at least one.")
     name, count = Counter(stream.name for stream in streams).most_common(1)[0]
     if count > 1:
-        raise ValueError(f"{count} streams are named {name!r}; names must be unique.")
+        raise UserError(f"{count} streams are named {name!r}; names must be unique.")
     pairs = [(stream, stream.kernel) for stream in streams if stream.kernel is not None]
     if len(pairs) < len(streams):
         empty = next(stream.name for stream in streams if stream.kernel is None)
-        raise ValueError(f"Stream {empty!r} has no kernel, so there is nothing to score it by.")
+        raise UserError(f"Stream {empty!r} has no kernel, so there is nothing to score it by.")
     return pairs

@@ -1,15 +1,9 @@
 """An experiment, as a value: who learns, on what, paid how, watched how."""
 
 import dataclasses
-import difflib
-import importlib.util
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.common.override import apply_overrides
 from rlsp_jax.data import Countdown, SentencePiece
 from rlsp_jax.evaluation import Checker, Eval
 from rlsp_jax.models import ModelConfig
@@ -43,6 +37,11 @@ class Experiment:
         names = [config.name for config in self.evals]
         if len(set(names)) < len(names):
             raise UserError(f"Two evals share a name: {', '.join(names)}.")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; it must be 0 or more.")
+        for field in ("max_prompt", "checkpoint_every", "verifier_workers"):
+            if (value := vars(self)[field]) < 1:
+                raise UserError(f"{field} is {value}; it must be at least 1.")
         for name, stage in zip(self.stage_names, self.stages, strict=True):
             self._check_stage(name, stage)
         for config in self.evals:
@@ -53,7 +52,8 @@ class Experiment:
             case sft.Config():
                 if stage.row_length > self.model.max_length:
                     raise UserError(
-                        f"Stage {name!r} has row_length = {stage.row_length}, more than model.max_length = {self.model.max_length}."
+                        f"Stage {name!r} has row_length = {stage.row_length}, more than the model's context of "
+                        f"model.max_length = {self.model.max_length}."
                     )
             case ppo.Config():
                 self._check_length(f"stage {name!r}", stage.sampling.max_response)
@@ -77,37 +77,3 @@ class Experiment:
         kinds = [stage.kind for stage in self.stages]
         seen = [kinds[: i + 1].count(kind) for i, kind in enumerate(kinds)]
         return tuple(kind if n == 1 else f"{kind}_{n}" for kind, n in zip(kinds, seen, strict=True))
-
-
-class Loaded(NamedTuple):
-    """An experiment with what it was made from: the text of its file and the overrides."""
-
-    experiment: Experiment
-    source: str
-    overrides: tuple[str, ...]
-
-
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Loaded:
-    """The experiment that a Python file's `get_config()` returns, with overrides applied.
-
-    Raises `UserError` (or an `OverrideError`) with one sentence for every mistake in the arguments.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no experiment file {path}.{_similar(path)}")
-    spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path} is not a Python file; an experiment file ends in .py.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    get_config = vars(module).get("get_config")
-    if not callable(get_config):
-        raise UserError(f"{path} has no function get_config(); it must return an Experiment (see experiments/forkme.py).")
-    experiment = get_config()
-    if not isinstance(experiment, Experiment):
-        raise UserError(f"get_config() in {path} returns a {type(experiment).__name__}, not an Experiment.")
-    return Loaded(apply_overrides(experiment, overrides), path.read_text(), tuple(overrides))
-
-
-def _similar(path: Path) -> str:
-    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.py")], n=1)
-    return f" Did you mean {path.parent / near[0]}?" if near else ""

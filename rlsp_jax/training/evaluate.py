@@ -1,7 +1,9 @@
 """`rlsp evaluate` and `rlsp sample`: a finished or unfinished run's newest policy, asked again."""
 
-import dataclasses
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,59 +15,94 @@ from rlsp_jax.common.random import stream as key_of
 from rlsp_jax.data import parse_question
 from rlsp_jax.evaluation import Eval
 from rlsp_jax.generation import SamplingConfig, make_stream_fns
-from rlsp_jax.records import Summary, to_row
+from rlsp_jax.records import SUMMARY_FILE, read_json, to_row
+from rlsp_jax.sharding import make_mesh, row_shards
+from rlsp_jax.training.config import Experiment
+from rlsp_jax.training.progress import Display
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.summary import make_summary
-from rlsp_jax.training.train import has_checkpoint
+from rlsp_jax.training.train import open_run
+from rlsp_jax.training.workdir import is_finished, load_from_workdir, newest_stage
 from rlsp_jax.types import Params
 from rlsp_jax.verifiers import Outcome
 
 STREAM_TOKENS = 8  # tokens between two looks at a response that is being written
 
 
+@contextlib.contextmanager
+def open_trained(workdir: Path, display: Display) -> Iterator[Run]:
+    """The run of a workdir, to look at; `UserError` before its first checkpoint."""
+    experiment = load_from_workdir(workdir).experiment
+    if newest_stage(workdir, experiment) is None:
+        raise UserError(f"The run in {workdir} has no checkpoint yet; let rlsp train work on it for a while first.")
+    mesh = make_mesh(experiment.mesh)
+    with jax.set_mesh(mesh), open_run(experiment, workdir, mesh, display) as run:
+        yield run
+
+
 def load_policy(run: Run) -> tuple[int, int, Params]:
     """The newest checkpoint: its stage's index, its step and its policy parameters."""
-    begun = [index for index in range(len(run.experiment.stages)) if has_checkpoint(run, index)]
-    if not begun:
-        raise UserError(f"{run.workdir} has no checkpoint yet; run rlsp train for a while first.")
-    index = begun[-1]
+    index = newest_stage(run.workdir, run.experiment)
+    assert index is not None  # or the run would not have been opened
     config = run.experiment.stages[index]
-    init = sft.init_state if isinstance(config, sft.Config) else ppo.init_state
-    saver = Saver(run.stage_folder(index))
-    step = saver.latest_step()
-    assert step is not None
-    state, progress = saver.restore(step, run.place(init(config, run.init_params())))
-    saver.close()
-    run.progress.load(progress)
+    params = run.init_params()
+    state = sft.init_state(config, params) if isinstance(config, sft.Config) else ppo.init_state(config, params)
+    with contextlib.closing(Saver(run.stage_folder(index))) as saver:
+        step = saver.latest_step()
+        assert step is not None
+        state, spent = saver.restore(step, run.place(state))
+    run.spent.add(spent)
     return index, step, state.params["policy"]
 
 
-def evaluate_run(run: Run, config: Eval) -> Summary:
-    """The run's summary with its newest policy evaluated anew in place of its last results."""
+def closing_eval(experiment: Experiment) -> Eval:
+    """The eval at the end of stages, the one that a summary tells of."""
+    for config in experiment.evals:
+        if config.every is None:
+            return config
+    raise UserError("The experiment has no eval at the end of its stages (an Eval with every=None).")
+
+
+def evaluate_run(run: Run, config: Eval) -> dict[str, Any]:
+    """The run's summary as a JSON object, with its newest policy evaluated anew in place of its last results."""
     index, step, policy = load_policy(run)
     name = run.experiment.stage_names[index]
     results, _ = run.evaluator(config)(policy, key_of(run.key, config.name, 0), stage=name, step=step)
-    evals = {result.level: to_row(result) for result in results}
-    summary = make_summary(run)
-    stages = [
-        dataclasses.replace(stage, evals=evals) if stage.stage == name else stage for stage in summary.stages[: index + 1]
+    evals = {row["level"]: row for row in run.rows(results)}
+    summary = read_json(run.workdir / SUMMARY_FILE) if is_finished(run.workdir) else to_row(make_summary(run))
+    *earlier, newest = summary["stages"][: index + 1]
+    return summary | {"stages": [*earlier, newest | {"steps": step, "evals": evals}], "final": evals["all"]}
+
+
+def own_sampling(experiment: Experiment) -> SamplingConfig:
+    """How the run itself draws responses: as its last stage that does, else as its evals, else as by default."""
+    drawing = [stage.sampling for stage in experiment.stages if isinstance(stage, ppo.Config)]
+    watching = [config.sampling for config in experiment.evals]
+    return [SamplingConfig(max_response=experiment.model.max_length - experiment.max_prompt), *watching[:1], *drawing][
+        -1
     ]
-    return dataclasses.replace(summary, stages=tuple(stages), final=evals["all"])
 
 
-def stream_response(
-    run: Run, policy: Params, question: str, sampling: SamplingConfig, *, sample: int
-) -> Iterator[tuple[str, Outcome | None]]:
-    """The response to a typed problem as far as it is written, again and again; the last time with its outcome."""
-    problem = parse_question(question)
+ThinkFn = Callable[..., Iterator[tuple[str, Outcome | None]]]
+
+
+def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig) -> ThinkFn:
+    """`think(question, sample=0)`: the response to a typed problem as it grows, at last with its outcome."""
     begin, go_on = make_stream_fns(run.model, sampling, eos_id=run.tokenizer.eos_id, pad_id=run.tokenizer.pad_id)
-    prompts = run.responder(sampling, 1).prompts([problem], first=sample)
-    state = begin(policy, prompts, key_of(run.key, "sample", 0))
-    for until in range(STREAM_TOKENS, sampling.max_response + STREAM_TOKENS, STREAM_TOKENS):
-        state = go_on(policy, prompts, state, jnp.float32(sampling.temperature), jnp.int32(min(until, sampling.max_response)))
-        tokens, mask, reason = jax.device_get((state.tokens[0], state.mask[0], state.stop_reason[0]))
-        text = run.tokenizer.decode(tokens[mask].tolist())
-        if reason >= 0:
-            break
-        yield text, None
-    yield text, run.experiment.verifier.verify(problem.truth, text)
+    temperature = jnp.float32(sampling.temperature)
+    rows = row_shards(run.mesh)  # the same prompt in each; one is shown
+
+    def think(question: str, *, sample: int = 0) -> Iterator[tuple[str, Outcome | None]]:
+        problem = parse_question(question)
+        prompts = run.responder(sampling, rows).prompts([problem], samples=rows, first=sample * rows)
+        state = begin(policy, prompts, key_of(run.key, "sample", 0))
+        for until in range(STREAM_TOKENS, sampling.max_response + STREAM_TOKENS, STREAM_TOKENS):
+            state = go_on(policy, prompts, state, temperature, jnp.int32(min(until, sampling.max_response)))
+            tokens, mask, reason = jax.device_get((state.tokens[0], state.mask[0], state.stop_reason[0]))
+            text = run.tokenizer.decode(tokens[mask].tolist())
+            if reason >= 0 or until >= sampling.max_response:
+                yield text, run.experiment.verifier.verify(problem.truth, text)
+                return
+            yield text, None
+
+    return think

@@ -1,6 +1,6 @@
 """What a step shows of itself: measured on the device, written once, in one place."""
 
-import math
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,9 +9,11 @@ import jax.numpy as jnp
 
 from rlsp_jax.common import words
 from rlsp_jax.common.codes import StopReason, Verdict
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_mean
-from rlsp_jax.records import append_rows
+from rlsp_jax.records import METRICS_FILE, append_rows, finite
 from rlsp_jax.rewards import Stream, byte_text
+from rlsp_jax.training.spent import Spent
 from rlsp_jax.types import Rollout, Scores, TokenBytes, Verdicts
 
 
@@ -45,24 +47,29 @@ class Log:
     """`metrics.jsonl`, and TensorBoard if asked for. Non-finite numbers are written as null."""
 
     def __init__(self, workdir: Path, *, tensorboard: bool = False):
-        self._path = workdir / "metrics.jsonl"
+        self._path = workdir / METRICS_FILE
         self._board = _board(workdir) if tensorboard else None
 
-    def write(self, row: Mapping[str, float | int | str]) -> None:
-        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        append_rows(self._path, [clean])
+    def write(self, stage: str, index: int, step: int, spent: Spent, values: Mapping[str, float]) -> None:
+        place = {"stage": stage, "stage_index": index, "step": step}
+        so_far = {"seconds": round(spent.total_seconds, 3), "tokens_generated": spent.tokens_generated}
+        append_rows(self._path, [finite({**place, **so_far, **values})])
         if self._board is not None:
-            for name, value in clean.items():
-                if isinstance(value, int | float) and "/" in name:
-                    self._board.add_scalar(f"{row['stage']}/{name}", value, row["step"])
-            self._board.flush()
+            for name, value in values.items():
+                self._board.add_scalar(f"{stage}/{name}", value, step)
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def check_tensorboard() -> None:
+    """Raise `UserError` unless TensorBoard events can be written."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise UserError("--tensorboard needs tensorboardX; install it with: pip install 'rlsp_jax[tensorboard]'.")
 
 
 def _board(workdir: Path):
-    from rlsp_jax.common.errors import UserError
+    from tensorboardX import SummaryWriter
 
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise UserError("TensorBoard logging needs tensorboardX: pip install 'rlsp_jax[tensorboard]'.") from None
-    return SummaryWriter(str(workdir / "tensorboard"))
+    return SummaryWriter(str(workdir / "tensorboard"), flush_secs=10)

@@ -1,67 +1,77 @@
-"""What the person at the terminal sees: a live line where there is a terminal, plain lines where not."""
+"""What the person at the terminal sees: a live display where there is a terminal, plain lines where not."""
 
 import time
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 PLAIN_SECONDS = 15.0  # between two plain lines
 SHOWN = {
     "sft/loss": "loss",
+    "policy/loss": "loss",
     "rollout/accuracy": "accuracy",
     "rollout/length": "length",
-    "rollout/truncated": "truncated",
     "speed/tokens": "tokens/s",
 }
 
 
 class Display:
-    """Shows one stage at a time; process 0 only, the others are silent."""
+    """Shows one stage at a time: how far it is and its figures; what is said stays above them."""
 
     def __init__(self, console: Console, *, enabled: bool = True):
         self.console = console
         self._enabled = enabled
-        self._live: Progress | None = None
-        self._last_plain = 0.0
+        self._live: Live | None = None
+        self._figures, self._latest = Text(), ""
 
     def say(self, message: str) -> None:
         """A line that stays."""
         if self._enabled:
-            self.console.print(message, highlight=False, soft_wrap=True)
+            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        """What is being done now; it is gone with the next step, and shown in a terminal only."""
+        self._figures.plain = message
 
     def begin(self, stage: str, step: int, total: int) -> None:
         """A stage begins, or goes on from `step`."""
-        self._stage, self._total, self._first = stage, total, step
-        self._started = self._last_plain = time.monotonic()
+        self._stage, self._first, self._total = stage, step, total
+        self._started, self._next_plain, self._latest = time.monotonic(), 0.0, ""
         if self._enabled and self.console.is_terminal:
-            columns = ("[bold]{task.description}", BarColumn(24), MofNCompleteColumn(), _Figures(), TimeRemainingColumn())
-            self._live = Progress(*[TextColumn(c) if isinstance(c, str) else c for c in columns], console=self.console)
-            self._task = self._live.add_task(stage, total=total, completed=step, figures="")
+            left = (
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
+            columns = (TextColumn("[bold]{task.description}"), BarColumn(24), MofNCompleteColumn(), *left)
+            self._bar = Progress(*columns, console=self.console)
+            self._task = self._bar.add_task(stage, total=total, completed=step)
+            self._figures = Text("compiling")
+            self._live = Live(Group(self._bar, self._figures), console=self.console, refresh_per_second=4)
             self._live.start()
 
     def update(self, done: int, metrics: Mapping[str, float]) -> None:
         """`done` steps are behind us; `metrics` are of the last one."""
-        figures = format_figures(metrics)
+        figures = self._latest = format_figures(metrics)
         if self._live is not None:
-            self._live.update(self._task, completed=done, figures=figures)
-        elif self._enabled and (time.monotonic() - self._last_plain > PLAIN_SECONDS or done == self._total):
-            self._last_plain = time.monotonic()
-            spent = self._last_plain - self._started
-            left = spent / max(done - self._first, 1) * (self._total - done)
+            self._bar.update(self._task, completed=done)
+            self._figures.plain = figures
+        elif self._enabled and (time.monotonic() >= self._next_plain or done == self._total):
+            now = time.monotonic()
+            self._next_plain = now + PLAIN_SECONDS
+            left = (now - self._started) / max(done - self._first, 1) * (self._total - done)
             self.say(f"{self._stage} {done}/{self._total}  {figures}  {left:.0f} s left")
 
     def end(self) -> None:
         """The stage is over, or broke off."""
         if self._live is not None:
+            self._figures.plain = self._latest
             self._live.stop()
             self._live = None
-
-
-class _Figures(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["figures"])
 
 
 def format_figures(metrics: Mapping[str, float]) -> str:

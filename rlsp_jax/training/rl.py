@@ -7,8 +7,8 @@ import jax
 from rlsp_jax.algorithms import ppo
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.random import stream as key_of
+from rlsp_jax.records import Problem
 from rlsp_jax.rewards import Stream, score
-from rlsp_jax.sharding import check_rows
 from rlsp_jax.training.metrics import make_measure_fn
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
@@ -17,42 +17,44 @@ from rlsp_jax.types import Params
 
 def train_rl(run: Run, index: int, config: ppo.Config, params: Params) -> Params:
     """Explore and get paid; return the parameters after the last step."""
-    check_rows(run.mesh, minibatch_size=config.minibatch_size // config.micro_batches)
     heads = tuple(run.experiment.model.value_heads.index(name) for name in config.value_heads)
     responder = run.responder(config.sampling, config.rows)
     pay = make_score_fn(config.streams)
     measure = make_measure_fn(config.streams)
     make_experience = ppo.make_experience_fn(run.model, config, heads)
     update = ppo.make_update_fn(run.model, config, heads)
+    with run.spent.phase("setup"):
+        state = run.place(ppo.init_state(config, params))
     every = run.experiment.checkpoint_every
-    stage = StageRun(run, index, config, run.place(ppo.init_state(config, params)), log_every=1, save_every=every)
-    for step in stage.steps():
-        state = stage.state
-        problems = training_problems(run, config, step)
-        prompts = responder.prompts(problems, samples=config.samples_per_prompt)
-        rollout = responder.generate(state.params["policy"], prompts, key_of(run.key, "rollout", step))
-        verdicts = responder.verify(rollout, [p for p in problems for _ in range(config.samples_per_prompt)])
-        scores, memory = pay(rollout, verdicts, run.judge.token_bytes, state.memory)
-        experience, health = make_experience(state, rollout, scores)
-        stage.state, learned = update(state._replace(memory=memory), experience, key_of(run.key, "update", step))
-        metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | health | learned
-        about = f" (problems {problems[0].number} to {problems[-1].number})"
-        values = stage.record(step, metrics, tokens="rollout/tokens", about=about)
-        check_gap(values["policy/logp_gap"], config.max_logp_gap, step)
+    with StageRun(run, index, config, state, log_every=1, save_every=every) as stage:
+        for step in stage.steps():
+            state = stage.state
+            problems = training_problems(run, config, step)
+            prompts = responder.prompts(problems, samples=config.samples_per_prompt)
+            rollout = responder.generate(state.params["policy"], prompts, key_of(run.key, "rollout", step))
+            verdicts = responder.verify(rollout, [p for p in problems for _ in range(config.samples_per_prompt)])
+            scores, memory = pay(rollout, verdicts, run.judge.token_bytes, state.memory)
+            experience, health = make_experience(state, rollout, scores)
+            stage.state, learned = update(state._replace(memory=memory), experience, key_of(run.key, "update", step))
+            metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | health | learned
+            about = f"problems {problems[0].number} to {problems[-1].number} of the training split"
+            values = stage.record(step, metrics, tokens="rollout/tokens", about=about)
+            check_gap(values["policy/logp_gap"], config.max_logp_gap, step)
     return stage.state.params
 
 
-def training_problems(run: Run, config: ppo.Config, step: int):
+def training_problems(run: Run, config: ppo.Config, step: int) -> list[Problem]:
     """The problems of a step: the next ones of the unlimited training split."""
     return run.experiment.problems.problems("train", step * config.prompts_per_step, config.prompts_per_step)
 
 
 def check_gap(gap: float, largest: float, step: int) -> None:
     """Sampler and learner score the same tokens: stop when they disagree."""
-    if gap > largest:
+    if not gap <= largest:  # NaN is no agreement
         raise UserError(
-            f"The sampler's and the learner's log-probabilities differ by {gap:.3g} nats a token at step {step}, more than "
-            f"max_logp_gap = {largest:g}: the update would be off-policy. Compute both in the same dtype, or raise max_logp_gap."
+            f"The sampler's and the learner's log-probabilities differ by {gap:.3g} nats a token at step {step}, more "
+            f"than max_logp_gap = {largest:g}, so the update would be off-policy; compute both in the same dtype, or "
+            "raise max_logp_gap."
         )
 
 

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from types import TracebackType
 
 import jax
+import numpy as np
 
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import Interrupted, UserError
-from rlsp_jax.common.trees import copy
 from rlsp_jax.training.run import Run
 from rlsp_jax.types import TrainState
 
@@ -16,70 +17,98 @@ from rlsp_jax.types import TrainState
 class StageRun:
     """Counts a stage's steps from where its newest checkpoint left off.
 
-    Loop over `steps()`; inside, replace `state` and `record` what the step made. Between two steps it evaluates, saves on
-    schedule, and on Ctrl-C saves and raises `Interrupted`.
+    Inside a `with` block, loop over `steps()`; there, replace `state` and `record` what the step made. Between two
+    steps it evaluates and saves on schedule; on Ctrl-C the block saves and ends with `Interrupted`.
     """
 
-    def __init__(self, run: Run, index: int, config: sft.Config | ppo.Config, state: TrainState, *, log_every: int, save_every: int):
+    def __init__(
+        self,
+        run: Run,
+        index: int,
+        config: sft.Config | ppo.Config,
+        state: TrainState,
+        *,
+        log_every: int,
+        save_every: int,
+    ):
         self.run, self.config, self.name, self.index = run, config, run.experiment.stage_names[index], index
-        self.state = state
+        self.state, self.done = state, 0
         self._log_every, self._save_every = log_every, save_every
         self._saver = Saver(run.stage_folder(index))
-        self._recorded = time.monotonic()
-        self._tokens = 0
         step = self._saver.latest_step()
         if step is not None:
-            self.state, progress = self._saver.restore(step, state)
-            run.progress.load(progress)
-        self._done = step or 0
+            self.state, spent = self._saver.restore(step, state)
+            run.spent.add(spent)
+            self.done = step
+        self._recorded, self._recorded_at = self.done, time.monotonic()
+
+    def __enter__(self) -> "StageRun":
+        self.run.display.begin(self.name, self.done, self.config.num_steps)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is KeyboardInterrupt and not self.run.interrupts.impatient:
+                self._save()
+                where = f"after step {self.done} of {self.config.num_steps} of stage {self.name!r}"
+                raise Interrupted(f"Stopped {where}; everything is saved.") from None
+        finally:
+            self.run.display.end()
+            self._saver.close()
 
     def steps(self) -> Iterator[int]:
         """The numbers of the steps still to take."""
-        run, total = self.run, self.config.num_steps
-        run.display.begin(self.name, self._done, total)
-        try:
-            for step in range(self._done, total):
-                self._watch(step)
-                with run.progress.phase(self.name):
-                    yield step
-                self._done = step + 1
-                if run.interrupted():
+        total = self.config.num_steps
+        for step in range(self.done, total):
+            self._watch()
+            with self.run.spent.phase(self.name):
+                yield step
+                self.done = step + 1
+                if self.done % self._save_every == 0 or self.done == total:
                     self._save()
-                    raise Interrupted(f"Stopped after step {self._done} of {total} of stage {self.name!r}.")
-                if self._done % self._save_every == 0 or self._done == total:
-                    self._save()
-        finally:
-            run.display.end()
-            self._saver.close()
-        self._watch(total)
+            self.run.interrupts.check()
+        self._watch()
 
     def due(self, step: int) -> bool:
         """Whether this step's metrics are to be fetched from the device and recorded."""
-        return (step + 1) % self._log_every == 0 or step + 1 == self.config.num_steps
+        return step % self._log_every == 0 or step + 1 == self.config.num_steps
 
-    def record(self, step: int, metrics: Mapping[str, jax.Array], *, tokens: str, about: str = "") -> dict[str, float]:
-        """Fetch, write and return a step's metrics. `metrics[tokens]` counts what was generated or read since the last record."""
-        values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
-        now = time.monotonic()
-        values["speed/tokens"] = values[tokens] / max(now - self._recorded, 1e-9)
-        self._recorded = now
-        if tokens.startswith("rollout/"):
-            self.run.progress.tokens_generated += int(values[tokens])
-        self.run.write_metrics(self.name, self.index, step, values)
+    def record(
+        self, step: int, metrics: Mapping[str, jax.Array | np.ndarray], *, tokens: str, about: str
+    ) -> dict[str, float]:
+        """Fetch, write, show and return a step's metrics.
+
+        `metrics[tokens]` is how many tokens the step generated or read. `about` names what it learned from, for the
+        message of the `UserError` that ends a stage whose updates are not finite.
+        """
+        fetched = jax.device_get({**metrics, "update/not_finite": self.state.bad_steps})
+        values = {name: float(value) for name, value in fetched.items()}
+        values["speed/tokens"] = values[tokens] * self._steps_per_second(step + 1)
+        self.run.spent.tokens_generated += int(values.get("rollout/tokens", 0))
+        self.run.write_metrics(self.index, step, values)
         self.run.display.update(step + 1, values)
-        self._check_finite(step, about)
+        self._check_finite(step, int(values["update/not_finite"]), about)
         return values
 
-    def _check_finite(self, step: int, about: str) -> None:
-        bad_steps = int(self.state.bad_steps)
-        if bad_steps >= self.config.max_bad_steps:
+    def _steps_per_second(self, done: int) -> float:
+        """Over the steps since the last record, evaluations left out."""
+        steps, seconds = done - self._recorded, time.monotonic() - self._recorded_at
+        self._recorded, self._recorded_at = done, time.monotonic()
+        return steps / max(seconds, 1e-9)
+
+    def _check_finite(self, step: int, count: int, about: str) -> None:
+        if count >= self.config.max_bad_steps:
             raise UserError(
-                f"Stage {self.name!r} stopped at step {step}: the gradients were not finite in {bad_steps} updates in a row"
-                f"{about}. They were skipped, and the last checkpoint is sound; lower the learning rate, then resume."
+                f"Stage {self.name!r} stopped at step {step} ({about}): the loss or its gradients were not finite in "
+                f"{count} updates in a row, which were skipped; lower the learning rate and start anew."
             )
 
-    def _watch(self, step: int) -> None:
-        self.run.evaluate_due(self.index, step, self.config.num_steps, self.state.params["policy"])
+    def _watch(self) -> None:
+        start = time.monotonic()
+        self.run.evaluate_due(self.index, self.done, self.state.params["policy"])
+        self._recorded_at += time.monotonic() - start
 
     def _save(self) -> None:
-        self._saver.save(self._done, copy(self.state), self.run.progress.dump())
+        self._saver.save(self.done, self.state, self.run.spent.dump())

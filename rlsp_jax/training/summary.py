@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from rlsp_jax.records import StageSummary, Summary, read_rows, to_row, write_json
+from rlsp_jax.records import METRICS_FILE, SUMMARY_FILE, StageSummary, Summary, read_rows, to_row, write_json
 from rlsp_jax.training.environment import devices, versions
 from rlsp_jax.training.run import Run
-from rlsp_jax.training.workdir import SUMMARY_FILE
 
 
 def write_summary(run: Run) -> None:
@@ -21,8 +20,8 @@ def make_summary(run: Run) -> Summary:
         seed=run.experiment.seed,
         stages=stages,
         final=stages[-1].evals.get("all", {}),
-        seconds=run.progress.seconds | {"total": run.progress.total_seconds},
-        tokens_generated=run.progress.tokens_generated,
+        seconds=run.spent.seconds | {"total": run.spent.total_seconds},
+        tokens_generated=run.spent.tokens_generated,
         versions=versions(),
         devices=devices(),
     )
@@ -31,9 +30,9 @@ def make_summary(run: Run) -> Summary:
 def summarize_stage(run: Run, index: int) -> StageSummary:
     """One stage, with the last evaluation made at its end."""
     name, config = run.experiment.stage_names[index], run.experiment.stages[index]
-    rows = [row for row in read_rows(run.workdir / "metrics.jsonl") if row["stage"] == name]
+    rows = [row for row in read_rows(run.workdir / METRICS_FILE) if row["stage"] == name]
     tokens = sum(row.get("rollout/tokens") or 0 for row in {row["step"]: row for row in rows}.values())
-    return StageSummary(name, config.num_steps, run.progress.seconds.get(name, 0.0), int(tokens), final_evals(run, index))
+    return StageSummary(name, config.num_steps, run.spent.seconds.get(name, 0.0), int(tokens), final_evals(run, index))
 
 
 def final_evals(run: Run, index: int) -> dict[str, Any]:

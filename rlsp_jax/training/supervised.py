@@ -4,9 +4,8 @@ import jax
 import numpy as np
 
 from rlsp_jax.algorithms import sft
-from rlsp_jax.data import SearchTraces
-from rlsp_jax.data.packing import pack
-from rlsp_jax.sharding import check_rows, place_rows
+from rlsp_jax.data import Countdown, SearchTraces, Tokenizer, pack
+from rlsp_jax.sharding import place_rows
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
 from rlsp_jax.types import Demonstrations, Params
@@ -17,28 +16,33 @@ SAVE_EVERY = 500
 
 def train_supervised(run: Run, index: int, config: sft.Config, params: Params) -> Params:
     """Imitate; return the parameters after the last step."""
-    check_rows(run.mesh, batch_size=config.batch_size // config.micro_batches)
-    pool = write_demonstrations(run, config)
-    update = sft.make_update_fn(run.model, config)
-    stage = StageRun(run, index, config, run.place(sft.init_state(config, params)), log_every=LOG_EVERY, save_every=SAVE_EVERY)
-    for step in stage.steps():
-        rows = batch_rows(len(pool.tokens), config.batch_size, step, run.experiment.seed)
-        batch = place_rows(run.mesh, jax.tree.map(lambda x: x[rows], pool))  # noqa: B023
-        stage.state, metrics = update(stage.state, batch)
-        if stage.due(step):
-            stage.record(step, metrics | {"sft/tokens": np.float32(pool.mask[rows].sum() * LOG_EVERY)}, tokens="sft/tokens")
+    with run.spent.phase("setup"), run.interrupts.abortable():
+        run.display.say(f"Writing {config.num_demonstrations:,} demonstrations.")
+        pool = write_demonstrations(run, config)
+        update = sft.make_update_fn(run.model, config)
+        state = run.place(sft.init_state(config, params))
+    with StageRun(run, index, config, state, log_every=LOG_EVERY, save_every=SAVE_EVERY) as stage:
+        for step in stage.steps():
+            rows = take_rows(pool, batch_rows(len(pool.tokens), config.batch_size, step, run.experiment.seed))
+            stage.state, metrics = update(stage.state, place_rows(run.mesh, rows))
+            if stage.due(step):
+                tokens = np.asarray(rows.mask.sum())
+                stage.record(
+                    step, {**metrics, "sft/tokens": tokens}, tokens="sft/tokens", about=name_batch(run.tokenizer, rows)
+                )
     return stage.state.params
 
 
 def write_demonstrations(run: Run, config: sft.Config) -> Demonstrations:
     """All demonstrations of the stage, packed; the same ones every time."""
-    questions, responses = demonstration_texts(run.experiment.problems, config.demonstrations, config.num_demonstrations)
+    count = config.num_demonstrations
+    questions, responses = demonstration_texts(run.experiment.problems, config.demonstrations, count)
     return pack(run.tokenizer, questions, responses, length=config.row_length)
 
 
-def demonstration_texts(source, demonstrations: SearchTraces, count: int) -> tuple[list[str], list[str]]:
-    """Questions of the first `count` training problems and a worked response to each."""
-    problems = source.problems("train", 0, count)
+def demonstration_texts(source: Countdown, demonstrations: SearchTraces, count: int) -> tuple[list[str], list[str]]:
+    """Questions of the first `count` demonstration problems and a worked response to each."""
+    problems = source.problems("demonstrations", 0, count)
     return [p.question for p in problems], [demonstrations.trace(p, i) for i, p in enumerate(problems)]
 
 
@@ -48,3 +52,14 @@ def batch_rows(total: int, batch_size: int, step: int, seed: int) -> np.ndarray:
     epochs = np.unique(places // total)
     orders = {epoch: np.random.default_rng((seed, int(epoch))).permutation(total) for epoch in epochs}
     return np.asarray([orders[place // total][place % total] for place in places])
+
+
+def take_rows(pool: Demonstrations, rows: np.ndarray) -> Demonstrations:
+    return jax.tree.map(lambda x: x[rows], pool)
+
+
+def name_batch(tokenizer: Tokenizer, batch: Demonstrations) -> str:
+    """A batch, by the problem that each of its rows begins with."""
+    first = (batch.segments == 1) & ~batch.mask
+    texts = [tokenizer.decode(row[asked].tolist()).strip() for row, asked in zip(batch.tokens, first, strict=True)]
+    return "problems " + ", ".join(map(repr, texts[:4])) + (", …" if len(texts) > 4 else "")

@@ -1,23 +1,28 @@
 """`rlsp train`: open the workdir, run the stages in order, write the summary."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+from jax.sharding import Mesh
 
 from rlsp_jax.algorithms import ppo, sft
-from rlsp_jax.data import SearchTraces, SentencePieceTokenizer, load_sentencepiece
+from rlsp_jax.data import SearchTraces, Tokenizer, encode_prompts, load_sentencepiece
 from rlsp_jax.evaluation import make_judge
-from rlsp_jax.sharding import make_mesh
-from rlsp_jax.training.config import Experiment, Loaded
-from rlsp_jax.training.metrics import Log
+from rlsp_jax.records import Problem
+from rlsp_jax.sharding import check_rows, make_mesh
+from rlsp_jax.training.config import Experiment
+from rlsp_jax.training.experiment_file import Loaded
+from rlsp_jax.training.interrupts import Interrupts
+from rlsp_jax.training.metrics import Log, check_tensorboard
 from rlsp_jax.training.progress import Display
 from rlsp_jax.training.rl import train_rl
-from rlsp_jax.training.run import Run, catch_interrupt
+from rlsp_jax.training.run import Run
+from rlsp_jax.training.spent import Spent
 from rlsp_jax.training.summary import write_summary
 from rlsp_jax.training.supervised import demonstration_texts, train_supervised
-from rlsp_jax.training.workdir import open_workdir
+from rlsp_jax.training.workdir import newest_stage, open_workdir
 from rlsp_jax.types import Params
 from rlsp_jax.verifiers import VerifierPool
 
@@ -25,55 +30,107 @@ TOKENIZER_FILE = "tokenizer.model"
 TOKENIZER_TEXTS = 5000
 
 
-def train(loaded: Loaded, workdir: Path, display: Display, *, overwrite: bool = False, tensorboard: bool = False) -> None:
-    """Run an experiment in a workdir, or go on with it; raises `Interrupted` after a Ctrl-C, with everything saved."""
-    experiment = loaded.experiment
-    mesh = make_mesh(experiment.mesh)
+def train(
+    loaded: Loaded,
+    workdir: Path,
+    display: Display,
+    *,
+    overwrite: bool = False,
+    tensorboard: bool = False,
+    report: Callable[[Path], object] | None = None,
+) -> None:
+    """Run an experiment in a workdir, or go on with it, and write its summary and its report.
+
+    Raises `Interrupted` after a Ctrl-C with everything saved, KeyboardInterrupt when there is nothing to save yet.
+    """
+    experiment, mesh = loaded.experiment, make_mesh(loaded.experiment.mesh)
+    if tensorboard:
+        check_tensorboard()
     if open_workdir(loaded, workdir, overwrite=overwrite):
         display.say(f"Going on with the run in {workdir}.")
-    with catch_interrupt(display) as interrupted, open_run(experiment, workdir, mesh, display, tensorboard=tensorboard) as run:
-        run.interrupted = interrupted
-        with jax.set_mesh(mesh):
-            run_stages(run)
+    interrupts = Interrupts(display.say)
+    opened = open_run(experiment, workdir, mesh, display, interrupts=interrupts, tensorboard=tensorboard)
+    with interrupts.caught(), jax.set_mesh(mesh), opened as run:
+        with run.spent.phase("setup"), interrupts.abortable():
+            check_experiment(run)
+        run_stages(run)
+        write_summary(run)  # a run that has one is finished, and its report says so
+        with run.spent.phase("report"):
+            if report is not None:
+                report(workdir)
         write_summary(run)
 
 
 @contextlib.contextmanager
-def open_run(experiment: Experiment, workdir: Path, mesh, display: Display, *, tensorboard: bool = False) -> Iterator[Run]:
-    """A run with its tokenizer trained or loaded and its verifier pool; the pool closes with the block."""
-    tokenizer = load_tokenizer(experiment, workdir)
-    with VerifierPool(experiment.verifier, num_workers=experiment.verifier_workers) as pool:
+def open_run(
+    experiment: Experiment,
+    workdir: Path,
+    mesh: Mesh,
+    display: Display,
+    *,
+    interrupts: Interrupts | None = None,
+    tensorboard: bool = False,
+) -> Iterator[Run]:
+    """A run with its tokenizer trained or loaded and its verifier pool; pool and log close with the block."""
+    interrupts, spent = interrupts or Interrupts(display.say), Spent()
+    with spent.phase("setup"), interrupts.abortable():
+        tokenizer = load_tokenizer(experiment, workdir)
+    with (
+        VerifierPool(experiment.verifier, num_workers=experiment.verifier_workers) as pool,
+        contextlib.closing(Log(workdir, tensorboard=tensorboard)) as log,
+    ):
         judge = make_judge(mesh, experiment.checker, pool, tokenizer)
-        log = Log(workdir, tensorboard=tensorboard)
-        yield Run(experiment, workdir, mesh=mesh, tokenizer=tokenizer, judge=judge, display=display, log=log)
+        yield Run(
+            experiment,
+            workdir,
+            mesh=mesh,
+            tokenizer=tokenizer,
+            judge=judge,
+            display=display,
+            interrupts=interrupts,
+            log=log,
+            spent=spent,
+        )
 
 
-def load_tokenizer(experiment: Experiment, workdir: Path) -> SentencePieceTokenizer:
+def load_tokenizer(experiment: Experiment, workdir: Path) -> Tokenizer:
     """The workdir's tokenizer; at first start it is trained on the first stage's demonstrations."""
     path = workdir / "checkpoints" / TOKENIZER_FILE
     if path.is_file():
         return load_sentencepiece(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     demonstrations = next((s.demonstrations for s in experiment.stages if isinstance(s, sft.Config)), SearchTraces())
     questions, responses = demonstration_texts(experiment.problems, demonstrations, TOKENIZER_TEXTS)
     texts = (question + response for question, response in zip(questions, responses, strict=True))
     return experiment.tokenizer.train(texts, path)
 
 
+def check_experiment(run: Run) -> None:
+    """Meet the mistakes that show only with tokenizer, problems and mesh at hand before the first step, not later."""
+    experiment = run.experiment
+    problems: list[Problem] = []
+    for config in experiment.evals:
+        check_rows(run.mesh, **{f"batch_size of eval {config.name!r}": config.batch_size})
+        problems += run.evaluator(config).problems
+    for name, config in zip(experiment.stage_names, experiment.stages, strict=True):
+        match config:
+            case sft.Config():
+                rows = {"batch_size / micro_batches": config.batch_size // config.micro_batches}
+            case ppo.Config():
+                micro_batch = config.minibatch_size // config.micro_batches
+                rows = {"responses per step": config.rows, "minibatch_size / micro_batches": micro_batch}
+                problems += experiment.problems.problems("train", 0, config.prompts_per_step)
+        check_rows(run.mesh, **{f"{what} of stage {name!r}": size for what, size in rows.items()})
+    encode_prompts(run.tokenizer, problems, max_prompt=experiment.max_prompt)
+    experiment.checker.encode_truth(problems)
+
+
 def run_stages(run: Run) -> None:
     """Each stage takes parameters and returns parameters; stages whose successor has begun are skipped."""
-    stages = run.experiment.stages
-    begun = [index for index in range(len(stages)) if has_checkpoint(run, index)]
-    params: Params = run.init_params()
-    for index in range(max(begun, default=0), len(stages)):
-        match stages[index]:
+    with run.spent.phase("setup"):
+        params: Params = run.init_params()
+    for index in range(newest_stage(run.workdir, run.experiment) or 0, len(run.experiment.stages)):
+        match run.experiment.stages[index]:
             case sft.Config() as config:
                 params = train_supervised(run, index, config, params)
             case ppo.Config() as config:
                 params = train_rl(run, index, config, params)
-
-
-def has_checkpoint(run: Run, index: int) -> bool:
-    """Whether a stage has a finished checkpoint."""
-    folder = run.stage_folder(index)
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())

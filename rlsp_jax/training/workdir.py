@@ -3,78 +3,124 @@
 import shutil
 from pathlib import Path
 
+from rlsp_jax.checkpoints import has_checkpoint
 from rlsp_jax.common.describe import diff, to_dict
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.records import RunInfo, read_json, to_row, write_json
-from rlsp_jax.training.config import Experiment, Loaded, load_experiment
+from rlsp_jax.records import (
+    METRICS_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+    RunInfo,
+    check_run,
+    is_run,
+    read_json,
+    to_row,
+    write_json,
+)
+from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.environment import devices, git_revision, now, versions
+from rlsp_jax.training.experiment_file import Loaded, load_experiment
 
-RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.py"
-SUMMARY_FILE = "summary.json"
-OWN = (
-    *(RUN_FILE, EXPERIMENT_FILE, SUMMARY_FILE, "metrics.jsonl", "report.html"),
-    *("evals", "samples", "checkpoints", "tensorboard"),
+SIBLINGS = "experiment"  # other files that the experiment file imports
+CHECKPOINTS = "checkpoints"
+OWN = (  # what a run writes; run.json, which makes a folder a run, goes last
+    *(EXPERIMENT_FILE, SIBLINGS, SUMMARY_FILE, METRICS_FILE, "report.html"),
+    *("evals", "samples", CHECKPOINTS, "tensorboard", RUN_FILE),
 )
 
 
 def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
     """Make the workdir ready; True when it holds an earlier part of this very run.
 
-    Raises `UserError` when it holds a run of another config, or files that are no run.
+    Raises `UserError` when it holds a run of another config, or files that no run wrote.
     """
-    experiment = loaded.experiment
-    if overwrite:
+    found = is_run(workdir)
+    resumed = found and not overwrite and (workdir / METRICS_FILE).exists()  # else it failed before its first step
+    if resumed:
+        check_same(loaded.experiment, workdir)
+    elif found:
         clear(workdir)
-    if is_run(workdir):
-        check_same(experiment, workdir)
-        return True
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    elif workdir.exists() and not (workdir.is_dir() and not any(workdir.iterdir())):
         raise UserError(f"{workdir} exists and is not the workdir of a run; give --workdir a new or an empty folder.")
-    workdir.mkdir(parents=True, exist_ok=True)
+    if not resumed:
+        write_info(loaded, workdir)
+    if not (workdir / EXPERIMENT_FILE).is_file():
+        write_sources(loaded, workdir)
+    return resumed
+
+
+def write_sources(loaded: Loaded, workdir: Path) -> None:
+    """Keep the experiment file, and before it the files that it imports from its folder."""
+    for name, text in loaded.siblings.items():
+        (workdir / SIBLINGS).mkdir(exist_ok=True)
+        (workdir / SIBLINGS / name).write_text(text)
     (workdir / EXPERIMENT_FILE).write_text(loaded.source)
-    config = to_dict(experiment)
-    info = RunInfo(experiment.name, config, loaded.overrides, git_revision(), versions(), devices(), now())
+
+
+def write_info(loaded: Loaded, workdir: Path) -> None:
+    """Write down what runs and where: this makes the folder the workdir of a run."""
+    experiment = loaded.experiment
+    info = RunInfo(
+        name=experiment.name,
+        config=to_dict(experiment),
+        overrides=loaded.overrides,
+        git=git_revision(),
+        versions=versions(),
+        devices=devices(),
+        started=now(),
+    )
     write_json(workdir / RUN_FILE, to_row(info))
-    return False
 
 
 def load_from_workdir(workdir: Path) -> Loaded:
-    """The experiment that a workdir's run was started with; `UserError` if it is no longer the same one."""
-    if not is_run(workdir):
-        raise UserError(f"{workdir} is not the workdir of a run: it has no {RUN_FILE}. Start one with rlsp train --workdir {workdir}.")
-    loaded = load_experiment(workdir / EXPERIMENT_FILE, read_json(workdir / RUN_FILE)["overrides"])
-    check_same(loaded.experiment, workdir)
+    """The experiment that a workdir's run was started with; `UserError` if this version makes another one of it."""
+    check_run(workdir)
+    overrides = read_json(workdir / RUN_FILE)["overrides"]
+    loaded = load_experiment(workdir / EXPERIMENT_FILE, overrides, siblings=workdir / SIBLINGS)
+    if differences := differences_from(loaded.experiment, workdir):
+        raise UserError(
+            f"This version of rlsp_jax reads {workdir / EXPERIMENT_FILE} differently than the one that ran it: "
+            f"{differences}; use the version named in {workdir / RUN_FILE}."
+        )
     return loaded
-
-
-def is_run(workdir: Path) -> bool:
-    return (workdir / RUN_FILE).is_file()
 
 
 def is_finished(workdir: Path) -> bool:
     return is_run(workdir) and (workdir / SUMMARY_FILE).is_file()
 
 
+def check_same(experiment: Experiment, workdir: Path) -> None:
+    """Raise `UserError` that names the differences unless the workdir's run has this config."""
+    if differences := differences_from(experiment, workdir):
+        raise UserError(
+            f"{workdir} holds a run of another config: {differences}; choose another --workdir, or start anew with "
+            "--overwrite."
+        )
+
+
+def differences_from(experiment: Experiment, workdir: Path) -> str:
+    """Where the workdir's config and the experiment differ, the first few places in words; empty if nowhere."""
+    found = diff(read_json(workdir / RUN_FILE)["config"], experiment)
+    shown = ", ".join(f"{path} was {there!r} and is {here!r}" for path, there, here in found[:3])
+    return shown + (f", and {len(found) - 3} more" if len(found) > 3 else "")
+
+
 def clear(workdir: Path) -> None:
     """Remove what a run wrote, and nothing else."""
-    if not is_run(workdir):
-        return
-    for name in OWN:
-        path = workdir / name
-        if path.is_dir():
+    for path in [workdir / name for name in OWN]:
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
 
 
-def check_same(experiment: Experiment, workdir: Path) -> None:
-    """Raise `UserError` that names the differences unless the workdir's run has this config."""
-    differences = diff(read_json(workdir / RUN_FILE)["config"], experiment)
-    if not differences:
-        return
-    shown = ", ".join(f"{path} was {there!r} and is {here!r}" for path, there, here in differences[:3])
-    more = f" and {len(differences) - 3} more differences" if len(differences) > 3 else ""
-    raise UserError(
-        f"{workdir} holds a run of another config: {shown}{more}. Choose another --workdir, or start anew with --overwrite."
-    )
+def stage_folder(workdir: Path, experiment: Experiment, index: int) -> Path:
+    """Where a stage's checkpoints lie."""
+    return workdir / CHECKPOINTS / f"{index}_{experiment.stage_names[index]}"
+
+
+def newest_stage(workdir: Path, experiment: Experiment) -> int | None:
+    """The last stage that has a checkpoint."""
+    begun = [i for i in range(len(experiment.stages)) if has_checkpoint(stage_folder(workdir, experiment, i))]
+    return max(begun, default=None)

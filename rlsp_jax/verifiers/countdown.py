@@ -18,6 +18,7 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from rlsp_jax.common.codes import Verdict
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.words import ANSWER, GIVE_UP
 from rlsp_jax.verifiers.outcome import Outcome
 
@@ -37,7 +38,7 @@ class Countdown:
 
     def __post_init__(self):
         if self.max_answer_bytes < 1:
-            raise ValueError(f"max_answer_bytes is {self.max_answer_bytes}; an answer needs at least 1 byte.")
+            raise UserError(f"max_answer_bytes is {self.max_answer_bytes}; an answer needs at least 1 byte.")
 
     def verify(self, truth: Mapping[str, Any], response: str) -> Outcome:
         return verify(truth, response, self.max_answer_bytes)

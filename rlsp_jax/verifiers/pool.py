@@ -18,6 +18,7 @@ from multiprocessing import connection
 from typing import Any, cast
 
 from rlsp_jax.common.codes import Verdict
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.verifiers.outcome import Outcome, Verifier
 
 Item = tuple[Mapping[str, Any], str]
@@ -43,13 +44,13 @@ class VerifierPool:
         memory_limit_mb: int | None = None,
     ):
         if num_workers < 1:
-            raise ValueError(f"num_workers is {num_workers}; a pool needs at least 1 worker.")
+            raise UserError(f"num_workers is {num_workers}; a pool needs at least 1 worker.")
         if not 0 < deadline < math.inf:
-            raise ValueError(f"deadline is {deadline}; it must be a positive, finite number of seconds.")
+            raise UserError(f"deadline is {deadline}; it must be a positive, finite number of seconds.")
         if memory_limit_mb is not None and not sys.platform.startswith("linux"):
-            raise ValueError("memory_limit_mb is enforced on Linux only; leave it None here.")
+            raise UserError("memory_limit_mb is enforced on Linux only; leave it None here.")
         if type(verifier).__module__ == "__main__":
-            raise ValueError(
+            raise UserError(
                 f"{type(verifier).__name__} is defined in the script that runs; "
                 "move it to a module of its own, so that worker processes can import it."
             )

@@ -10,7 +10,6 @@ from rlsp_jax.data import Countdown, identity, parse_question
 from rlsp_jax.data.countdown import level, question_text
 from rlsp_jax.data.countdown_search import solutions
 
-
 SPLITS = ("demonstrations", "train", "heldout")
 
 

@@ -1,0 +1,24 @@
+"""One head, one mixed reward, as in the paper: the streams of `countdown_rlsp.py` added before the critic sees them.
+
+Command:   rlsp train experiments/countdown_coupled.py --workdir runs/countdown_coupled
+Expect:    see docs/results/countdown.md
+"""
+
+import dataclasses
+
+import countdown_rlsp
+
+from rlsp_jax.algorithms.combination import Coupled
+from rlsp_jax.rewards import Whiten
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    base = countdown_rlsp.get_config()
+    *sft, ppo = base.stages
+    return dataclasses.replace(
+        base,
+        name="countdown_coupled",
+        model=dataclasses.replace(base.model, value_heads=("total",)),
+        stages=(*sft, dataclasses.replace(ppo, combination=Coupled(lam=0.95, normalization=Whiten()))),
+    )

@@ -1,0 +1,22 @@
+"""The control: the same start and settings as `countdown_rlsp.py`, paid for being right and for nothing else.
+
+Command:   rlsp train experiments/countdown_outcome_only.py --workdir runs/countdown_outcome_only
+Expect:    see docs/results/countdown.md
+"""
+
+import dataclasses
+
+import countdown_rlsp
+
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    base = countdown_rlsp.get_config()
+    *sft, ppo = base.stages
+    streams = tuple(stream for stream in ppo.streams if stream.name == "correctness")
+    return dataclasses.replace(
+        base,
+        name="countdown_outcome_only",
+        stages=(*sft, dataclasses.replace(ppo, streams=streams)),
+    )

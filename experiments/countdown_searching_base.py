@@ -1,0 +1,17 @@
+"""The other base: a model that already searches (and often gives up), paid as in `countdown_rlsp.py`.
+
+Command:   rlsp train experiments/countdown_searching_base.py --workdir runs/countdown_searching_base
+Expect:    see docs/results/countdown.md
+"""
+
+import dataclasses
+
+import countdown_rlsp
+
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    base = countdown_rlsp.get_config()
+    search, _, ppo = base.stages  # without the stage that teaches to answer at once
+    return dataclasses.replace(base, name="countdown_searching_base", stages=(search, ppo))

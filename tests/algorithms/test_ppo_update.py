@@ -1,0 +1,194 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rlsp_jax.algorithms import ppo
+from rlsp_jax.algorithms.references import MovingAverage, Refreshed
+from rlsp_jax.generation import make_generate_fn
+from rlsp_jax.optim import AdamW
+from rlsp_jax.schedules import Constant
+from tests.algorithms import batches
+from tests.models.builders import VOCAB
+
+KEY = jax.random.key(3)
+BASE = batches.config(value_optimizer=AdamW(Constant(3e-3), weight_decay=0.1), optimizer=AdamW(weight_decay=0.1))
+UPDATES = BASE.epochs * BASE.rows // BASE.minibatch_size
+
+
+def same(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def differ(left, right) -> bool:
+    pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    return all((np.asarray(a) != np.asarray(b)).any() for a, b in pairs)
+
+
+def host(tree):
+    """A copy that no donation can touch."""
+    return jax.tree.map(np.array, tree)
+
+
+def update(config, state, made, key=KEY):
+    return batches.update_fn(config)(state, made, key)
+
+
+# ---- golden ----
+
+
+def test_a_golden_step():
+    """Fixed seeds in, recorded numbers out: whoever changes one of them changed what PPO computes."""
+    made = batches.nearby(BASE, unknown=(2,))
+    state, metrics = update(BASE, batches.state(BASE), made)
+    expected = {
+        "policy/approx_kl": 0.023740,
+        "policy/clip_fraction": 0.399095,
+        "policy/entropy": 1.997098,
+        "policy/grad_norm": 58.76117,
+        "policy/loss": 0.118799,
+        "policy/ratio": 1.098891,
+        "policy/updates": 4.0,
+        "value/loss": 69.86848,
+    }
+    assert {name: float(value) for name, value in metrics.items()} == pytest.approx(expected, abs=1e-4, rel=1e-5)
+    norms = [float(optax.tree.norm(state.params[part])) for part in ("policy", "value")]
+    assert norms == pytest.approx([23.01924, 2.36875], abs=1e-4)
+    assert int(state.step) == 1 and int(state.bad_steps) == 0
+
+
+# ---- on-policy, and what a learning rate of 0 shows ----
+
+
+def test_learning_rate_0_keeps_ratio_kl_and_parameters_flat_for_ten_steps():
+    """Real rollouts, scored again by the learner in another order of rows: any disagreement would show."""
+    still = AdamW(Constant(0.0), weight_decay=0.1)
+    config = batches.config(optimizer=still, value_optimizer=still)
+    generate = make_generate_fn(batches.MODEL, config.sampling, eos_id=1, pad_id=0)
+    state = batches.state(config)
+    before = host(state.params)
+    for step in range(10):
+        prompts, key = batches.rollout(seed=step).prompts, jax.random.key(step)
+        rollout = generate(state.params["policy"], prompts, key, jnp.float32(config.sampling.temperature))
+        made, health = batches.experience_fn(config)(state, rollout, batches.scores(rollout, seed=step))
+        state, metrics = update(config, state, made, key)
+        assert float(health["policy/logp_gap"]) < 2e-4
+        assert abs(float(metrics["policy/ratio"]) - 1) < 1e-4
+        assert abs(float(metrics["policy/approx_kl"])) < 1e-6
+        assert float(metrics["policy/clip_fraction"]) == 0
+    same(state.params, before)
+    assert int(state.step) == 10
+
+
+# ---- early stop ----
+
+
+def test_target_kl_skips_the_rest_of_the_step():
+    """The first minibatch is on-policy and taken, the second is too far and still taken, the others are not."""
+    patient = batches.config(minibatch_size=8, epochs=2, kl=None)
+    hasty = batches.config(minibatch_size=8, epochs=5, kl=None, target_kl=1e-6)
+    made = batches.nearby(patient)
+    made = made._replace(logprobs=batches.forward_fn(patient)(batches.parameters(), made)[0])
+    stopped, metrics = update(hasty, batches.state(hasty), made)
+    taken, _ = update(patient, batches.state(patient), made)
+    assert float(metrics["policy/updates"]) == 2
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), stopped, taken)
+    assert differ(stopped.params["policy"], batches.parameters()["policy"])
+
+
+def test_metrics_are_means_over_the_updates_taken():
+    hasty = batches.config(minibatch_size=8, epochs=5, kl=None, target_kl=1e-6)
+    far = batches.nearby(hasty)
+    _, metrics = update(hasty, batches.state(hasty), far)
+    loss, _ = batches.loss_fn(hasty)
+    _, first = loss(batches.parameters(), far, jnp.asarray(0), ppo._counts(far))
+    assert float(metrics["policy/updates"]) == 1
+    for name, value in first.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+# ---- warm-up of the critics ----
+
+
+def test_value_warm_up_leaves_the_policy_bit_identical():
+    config = batches.config(value_warmup_steps=2, optimizer=BASE.optimizer, value_optimizer=BASE.value_optimizer)
+    state = batches.state(config)
+    before = host(state.params)
+    for step in range(3):
+        state, _ = update(config, state, batches.nearby(config))
+        assert differ(state.params["value"]["heads"], before["value"]["heads"])
+        if step < 2:
+            same(state.params["policy"], before["policy"])
+    assert differ(state.params["policy"], before["policy"])
+
+
+# ---- gradients that are no numbers ----
+
+
+def test_a_nan_leaves_parameters_and_optimizer_as_they_were_and_is_counted():
+    made = batches.nearby(BASE)
+    bad = made._replace(advantages=jnp.full_like(made.advantages, jnp.nan))
+    state, _ = update(BASE, batches.state(BASE), made)
+    before = host(state)
+    state, _ = update(BASE, state, bad)
+    same((state.params, state.opt_state), (before.params, before.opt_state))
+    assert int(state.bad_steps) == UPDATES
+    state, _ = update(BASE, state, bad)
+    assert int(state.bad_steps) == 2 * UPDATES
+    state, _ = update(BASE, state, made)
+    assert int(state.bad_steps) == 0 and differ(state.params["policy"], before.params["policy"])
+
+
+def test_a_minibatch_in_which_all_is_masked_changes_no_parameter():
+    config = batches.config()
+    made = batches.nearby(config)
+    empty = made._replace(mask=jnp.zeros_like(made.mask), value_mask=jnp.zeros_like(made.value_mask))
+    state, metrics = update(config, batches.state(config), empty)
+    same(state.params, batches.parameters())
+    assert all(np.isfinite(value) for value in metrics.values()) and int(state.bad_steps) == 0
+
+
+# ---- references, and what donation may not touch ----
+
+
+def test_donated_state_never_aliases_the_reference():
+    params = batches.parameters()
+    state = ppo.init_state(BASE, params)
+    reference, before = state.reference, host(state.reference)
+    for leaf, other in zip(jax.tree.leaves(state.params["policy"]), jax.tree.leaves(reference), strict=True):
+        assert leaf.unsafe_buffer_pointer() != other.unsafe_buffer_pointer()
+    for _ in range(2):
+        state, _ = update(BASE, state, batches.nearby(BASE))
+    same(state.reference, before)
+    assert differ(state.params["policy"], before)
+
+
+@pytest.mark.parametrize("reference", [Refreshed(1), MovingAverage(0.0)], ids=repr)
+def test_a_reference_that_has_become_the_policy_is_still_memory_of_its_own(reference):
+    config = batches.config(reference=reference)
+    state, _ = update(config, batches.state(config), batches.nearby(BASE))
+    same(state.reference, state.params["policy"])
+    for leaf, other in zip(jax.tree.leaves(state.params["policy"]), jax.tree.leaves(state.reference), strict=True):
+        assert leaf.unsafe_buffer_pointer() != other.unsafe_buffer_pointer()
+    state, _ = update(config, state, batches.nearby(BASE))
+    same(state.reference, state.params["policy"])
+
+
+# ---- the entropy bonus ----
+
+
+def test_an_entropy_bonus_raises_entropy():
+    config = batches.config(
+        kl=None, entropy_coef=Constant(1.0), minibatch_size=8, epochs=1, optimizer=AdamW(Constant(1e-2)), value_coef=0.0
+    )
+    made = batches.nearby(config)
+    made = made._replace(advantages=jnp.zeros_like(made.advantages))
+    state, entropies = batches.state(config), []
+    for _ in range(5):
+        state, metrics = update(config, state, made)
+        entropies.append(float(metrics["policy/entropy"]))
+    assert entropies == sorted(entropies) and entropies[-1] > entropies[0] + 0.02
+    assert entropies[-1] < np.log(VOCAB)

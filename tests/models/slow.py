@@ -1,0 +1,62 @@
+"""The transformer again, in numpy and float64, one unpadded sequence at a time: what the fast one is held against."""
+
+import numpy as np
+
+
+def forward(config, policy, tokens) -> tuple[np.ndarray, np.ndarray]:
+    """Last hidden states [time, embed] and logits [time, vocab] of one sequence of token ids."""
+    embedding = _array(policy["embed"]["embedding"])
+    x = embedding[np.asarray(tokens)]
+    for i in range(config.num_layers):
+        block = policy[f"block_{i}"]
+        x = x + _attention(config, block["attention"], _norm(config, x, block["attention_norm"]))
+        x = x + _mlp(block["mlp"], _norm(config, x, block["mlp_norm"]))
+    hidden = _norm(config, x, policy["final_norm"])
+    return hidden, hidden @ (embedding.T if config.tie_embeddings else _array(policy["head"]["kernel"]))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def values(params, hidden) -> np.ndarray:
+    """Values [time, head] of linear heads."""
+    out = params["value"]["heads"]["out"]
+    return hidden @ _array(out["kernel"]) + _array(out["bias"])
+
+
+def _attention(config, weights, x) -> np.ndarray:
+    project = {
+        name: np.einsum("te,ehd->thd", x, _array(weights[name]["kernel"])) + _array(weights[name].get("bias", 0.0))
+        for name in ("query", "key", "value")
+    }
+    queries, keys = _rotate(project["query"], config.rope_theta), _rotate(project["key"], config.rope_theta)
+    mixed = np.zeros(queries.shape)
+    for head in range(config.num_heads):
+        own = head // (config.num_heads // config.num_kv_heads)
+        for t in range(len(x)):
+            scores = keys[: t + 1, own] @ queries[t, head] / np.sqrt(config.head_dim)
+            mixed[t, head] = np.exp(log_softmax(scores)) @ project["value"][: t + 1, own]
+    return np.einsum("thd,hde->te", mixed, _array(weights["out"]["kernel"]))
+
+
+def _rotate(x, theta) -> np.ndarray:
+    """Dimensions i and i + half are one complex number, turned by position · θ^(-i / half)."""
+    half = x.shape[-1] // 2
+    angle = np.arange(len(x))[:, None] * theta ** (-np.arange(half) / half)
+    turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angle)[:, None]
+    return np.concatenate([turned.real, turned.imag], axis=-1)
+
+
+def _mlp(weights, x) -> np.ndarray:
+    gate = x @ _array(weights["gate"]["kernel"])
+    return (gate / (1 + np.exp(-gate)) * (x @ _array(weights["up"]["kernel"]))) @ _array(weights["down"]["kernel"])
+
+
+def _norm(config, x, weights) -> np.ndarray:
+    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + config.norm_eps) * _array(weights["scale"])
+
+
+def _array(x) -> np.ndarray:
+    return np.asarray(x, np.float64)

@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.optim import AdamW, decay_mask, make_optimizer
+from rlsp_jax.schedules import Constant, Linear
+
+RNG = np.random.default_rng(0)
+PARAMS = {
+    "policy": {"kernel": jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32), "bias": jnp.ones(2)},
+    "value": {"kernel": jnp.asarray(RNG.normal(size=(2, 2)), jnp.float32)},
+}
+GRADIENTS = [jax.tree.map(lambda x: jnp.asarray(RNG.normal(size=x.shape), jnp.float32), PARAMS) for _ in range(3)]
+
+
+def run(optimizer, gradients):
+    params, state = PARAMS, optimizer.init(PARAMS)
+    update = jax.jit(optimizer.update)
+    for gradient in gradients:
+        updates, state = update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def slow_adamw(params, gradients, config):
+    """Loshchilov & Hutter, 1711.05101, Algorithm 2, for the leaves of one part; the clip is over all of them."""
+    params = {name: np.asarray(x, np.float64) for name, x in params.items()}
+    m, v = ({name: np.zeros(x.shape) for name, x in params.items()} for _ in range(2))
+    for step, gradient in enumerate(gradients):
+        rate = float(config.learning_rate(step))
+        norm = np.sqrt(sum((np.asarray(g, np.float64) ** 2).sum() for g in gradient.values()))
+        scale = 1.0 if config.clip_norm is None else min(1.0, config.clip_norm / norm)
+        for name, g in gradient.items():
+            g = np.asarray(g, np.float64) * scale
+            m[name] = config.b1 * m[name] + (1 - config.b1) * g
+            v[name] = config.b2 * v[name] + (1 - config.b2) * g**2
+            mean, square = m[name] / (1 - config.b1 ** (step + 1)), v[name] / (1 - config.b2 ** (step + 1))
+            decay = config.weight_decay * params[name] * (params[name].ndim > 1)
+            params[name] = params[name] - rate * (mean / (np.sqrt(square) + config.eps) + decay)
+    return params
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_three_steps_equal_a_slow_adamw_with_its_own_clip_for_each_part(clip_norm):
+    policy = AdamW(Linear(0.1, 0.01, 3), weight_decay=0.2, clip_norm=clip_norm)
+    value = AdamW(Constant(0.03), b1=0.5, clip_norm=clip_norm)
+    result = run(make_optimizer(policy=policy, value=value), GRADIENTS)
+    for name, config in (("policy", policy), ("value", value)):
+        expected = slow_adamw(PARAMS[name], [gradient[name] for gradient in GRADIENTS], config)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), result[name], expected)
+
+
+def test_only_matrices_decay():
+    assert decay_mask(PARAMS) == {"policy": {"kernel": True, "bias": False}, "value": {"kernel": True}}
+    zero = [jax.tree.map(jnp.zeros_like, PARAMS)]
+    result = run(make_optimizer(policy=AdamW(Constant(0.1), weight_decay=0.5), value=AdamW()), zero)
+    np.testing.assert_allclose(result["policy"]["kernel"], 0.95 * PARAMS["policy"]["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(result["policy"]["bias"], PARAMS["policy"]["bias"])
+    np.testing.assert_array_equal(result["value"]["kernel"], PARAMS["value"]["kernel"])
+
+
+def test_every_part_of_the_parameters_needs_an_optimizer():
+    with pytest.raises(ValueError, match="value"):
+        make_optimizer(policy=AdamW()).init(PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"b1": 1.0}, r"^b1 is 1.0; it must lie in \[0, 1\)\.$"),
+        ({"b2": -0.1}, r"^b2 is -0.1; it must lie in \[0, 1\)\.$"),
+        ({"clip_norm": 0.0}, r"^clip_norm is 0.0; it must be positive, or None for no clipping\.$"),
+    ],
+)
+def test_a_setting_out_of_range_is_one_clear_sentence(changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        AdamW(**changes)

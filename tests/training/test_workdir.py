@@ -1,0 +1,135 @@
+"""A workdir is a new one, the same run again, or refused; nothing in it is lost that was not asked for."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.records import check_run, is_run, read_json
+from rlsp_jax.training import load_experiment
+from rlsp_jax.training import workdir as module
+from rlsp_jax.training.workdir import is_finished, load_from_workdir, newest_stage, open_workdir
+
+DEBUG = Path(__file__).parent.parent.parent / "experiments" / "debug.py"
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return load_experiment(DEBUG, ("seed=4",))
+
+
+@pytest.fixture(scope="module")
+def other():
+    return load_experiment(DEBUG, ("seed=5", "stages.1.clip=0.1", "stages.1.num_steps=7", "stages.0.num_steps=8"))
+
+
+def begin(loaded, folder: Path) -> Path:
+    """A run that has taken a step."""
+    assert open_workdir(loaded, folder, overwrite=False) is False
+    (folder / "metrics.jsonl").write_text("{}\n")
+    (folder / "checkpoints" / "0_sft" / "5").mkdir(parents=True)
+    return folder
+
+
+def test_a_new_workdir_says_what_runs_and_gives_it_back(loaded, tmp_path):
+    folder = tmp_path / "a" / "b"
+    begin(loaded, folder)
+    info = read_json(folder / "run.json")
+    assert info["name"] == "debug" and info["overrides"] == ["seed=4"] and info["config"]["seed"] == 4
+    assert set(info["versions"]) >= {"jax", "flax", "python"} and info["started"]
+    again = load_from_workdir(folder)
+    assert again.experiment == loaded.experiment and again.source == DEBUG.read_text()
+
+
+def test_the_same_config_goes_on(loaded, tmp_path):
+    begin(loaded, tmp_path)
+    before = read_json(tmp_path / "run.json")
+    assert open_workdir(loaded, tmp_path, overwrite=False) is True
+    assert read_json(tmp_path / "run.json") == before and (tmp_path / "metrics.jsonl").exists()
+
+
+def test_another_config_is_refused_by_naming_the_differences_and_loses_nothing(loaded, other, tmp_path):
+    begin(loaded, tmp_path)
+    with pytest.raises(UserError, match=r"stages.0.num_steps was 40 and is 8, .*, and 1 more; choose another"):
+        open_workdir(other, tmp_path, overwrite=False)
+    assert (tmp_path / "metrics.jsonl").exists() and newest_stage(tmp_path, loaded.experiment) == 0
+
+
+def test_a_run_that_failed_before_its_first_step_may_be_started_with_another_config(loaded, other, tmp_path):
+    open_workdir(loaded, tmp_path, overwrite=False)
+    assert open_workdir(other, tmp_path, overwrite=False) is False
+    assert load_from_workdir(tmp_path).experiment == other.experiment
+
+
+def test_overwrite_removes_what_the_run_wrote_and_nothing_else(loaded, other, tmp_path):
+    begin(loaded, tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    for notes in (tmp_path / "notes.txt", tmp_path / "mine" / "more.txt"):
+        notes.parent.mkdir(exist_ok=True)
+        notes.write_text("keep me")
+    assert is_finished(tmp_path)
+    assert open_workdir(other, tmp_path, overwrite=True) is False
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"run.json", "experiment.py", "notes.txt", "mine/more.txt"}
+    assert read_json(tmp_path / "run.json")["config"]["seed"] == 5
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_no_run_wrote_is_refused_and_left_alone(loaded, tmp_path, overwrite):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "precious").write_text("x")
+    with pytest.raises(UserError, match="exists and is not the workdir of a run"):
+        open_workdir(loaded, tmp_path, overwrite=overwrite)
+    assert [path.name for path in tmp_path.rglob("*")] == ["checkpoints", "precious"]
+    file = tmp_path / "checkpoints" / "precious"
+    with pytest.raises(UserError, match="exists and is not the workdir of a run"):
+        open_workdir(loaded, file, overwrite=overwrite)
+
+
+def test_files_that_the_experiment_imports_travel_with_the_run(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "base.py").write_text(DEBUG.read_text())
+    (source / "variant.py").write_text("from base import get_config\n")
+    loaded = load_experiment(source / "variant.py")
+    open_workdir(loaded, tmp_path / "run", overwrite=False)
+    (source / "base.py").unlink()
+    assert load_from_workdir(tmp_path / "run").experiment == loaded.experiment
+
+
+def test_an_experiment_that_this_version_reads_differently_is_not_mistaken_for_the_one_that_ran(loaded, tmp_path):
+    begin(loaded, tmp_path)
+    info = read_json(tmp_path / "run.json")
+    info["config"]["stages"][1]["clip"] = 0.3
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    with pytest.raises(
+        UserError, match=r"This version of rlsp_jax reads .* differently .*: stages.1.clip was 0.3 and is 0.2"
+    ):
+        load_from_workdir(tmp_path)
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path):
+    assert not is_run(tmp_path)
+    with pytest.raises(UserError, match="is not the workdir of a run: there is no run.json in it"):
+        check_run(tmp_path)
+    with pytest.raises(UserError, match="is not the workdir of a run"):
+        load_from_workdir(tmp_path / "absent")
+
+
+def test_the_newest_stage_is_the_last_with_a_finished_checkpoint(loaded, tmp_path):
+    assert newest_stage(tmp_path, loaded.experiment) is None
+    (tmp_path / "checkpoints" / "0_sft" / "40").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "1_ppo" / "2.orbax-checkpoint-tmp").mkdir(parents=True)
+    assert newest_stage(tmp_path, loaded.experiment) == 0
+    (tmp_path / "checkpoints" / "1_ppo" / "2").mkdir()
+    assert newest_stage(tmp_path, loaded.experiment) == 1
+
+
+def test_a_crash_while_clearing_leaves_a_run_that_can_be_cleared_again(loaded, tmp_path, monkeypatch):
+    begin(loaded, tmp_path)
+    monkeypatch.setattr(module.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        open_workdir(loaded, tmp_path, overwrite=True)
+    monkeypatch.undo()
+    assert is_run(tmp_path) and open_workdir(loaded, tmp_path, overwrite=True) is False
