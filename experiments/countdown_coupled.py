@@ -20,5 +20,5 @@ def get_config() -> Experiment:
         base,
         name="countdown_coupled",
         model=dataclasses.replace(base.model, value_heads=("total",)),
-        stages=(*sft, dataclasses.replace(ppo, combination=Coupled(lam=0.95, normalization=Whiten()))),
+        stages=(*sft, dataclasses.replace(ppo, combination=Coupled(normalization=Whiten()))),
     )

@@ -1,7 +1,7 @@
 """RLSP on Countdown: a model that has seen search but answers at once is paid for searching and for being right.
 
 The first stage teaches arithmetic and what a written search looks like; the second tunes the model to answer directly
-(95 of 100 demonstrations have no search), so that it does not think; the third pays two streams, kept apart.
+(96 of 100 demonstrations have no search), so that it does not think; the third pays two streams, kept apart.
 
 Command:   rlsp train experiments/countdown_rlsp.py --workdir runs/countdown_rlsp
 Expect:    see docs/results/countdown.md
@@ -15,7 +15,7 @@ from rlsp_jax.schedules import Constant, Cosine
 from rlsp_jax.training import Experiment
 
 SEARCH = data.SearchTraces(keep=0.35, budget=5, largest=99)
-DIRECT = data.SearchTraces(keep=0.35, budget=5, largest=99, direct=0.95)
+DIRECT = data.SearchTraces(keep=0.35, budget=5, largest=99, direct=0.96)
 BUDGETS = (16, 32, 48, 64, 80, 96, 112, 128)
 SAMPLING = SamplingConfig(max_response=128, temperature=1.0)
 
@@ -25,7 +25,7 @@ def get_config() -> Experiment:
         name="countdown_rlsp",
         seed=0,
         # ---- who learns ----
-        model=models.tiny(value_heads=("correctness", "exploration"), value_trunk="separate"),
+        model=models.tiny(value_heads=("correctness", "exploration"), value_trunk="detached", value_hidden=96),
         tokenizer=data.SentencePiece(vocab_size=320),
         # ---- on what ----
         problems=data.Countdown(numbers=3, max_number=12, max_target=99, heldout_share=0.15),
@@ -49,26 +49,26 @@ def get_config() -> Experiment:
                 optimizer=AdamW(Cosine(1e-3, 250, warmup_steps=20), b2=0.99, weight_decay=0.1),
             ),
             ppo.Config(
-                num_steps=60,
+                num_steps=80,
                 prompts_per_step=256,
                 samples_per_prompt=1,
                 sampling=SAMPLING,
                 # ---- paid how ----
                 streams=(
-                    rewards.Stream("correctness", rewards.Correctness(), lam=0.95, normalization=rewards.Whiten()),
+                    rewards.Stream("correctness", rewards.Correctness(), normalization=rewards.Whiten()),
                     rewards.Stream(
                         "exploration",
                         rewards.Finished(rewards.SearchAttempts(cap=6)),
                         weight=Constant(0.5),
-                        lam=0.95,
                         normalization=rewards.Whiten(),
                     ),
                 ),
                 kl=None,
                 minibatch_size=32,
+                entropy_coef=Constant(0.02),
                 value_warmup_steps=2,
-                optimizer=AdamW(Constant(2e-4)),
-                value_optimizer=AdamW(Constant(1e-3)),
+                optimizer=AdamW(Constant(3e-4)),
+                value_optimizer=AdamW(Constant(3e-3)),
             ),
         ),
         # ---- watched how ----

@@ -80,27 +80,27 @@ class Config:
 
     kind: ClassVar[str] = "ppo"
 
-    streams: tuple[Stream, ...]
-    num_steps: int = 60
+    streams: tuple[Stream, ...]  # what is paid for
+    num_steps: int = 60  # one step is one set of rollouts
     prompts_per_step: int = 256
-    samples_per_prompt: int = 1
+    samples_per_prompt: int = 1  # more than one makes groups of siblings
     sampling: SamplingConfig = SamplingConfig(max_response=112)
-    combination: Combination = Decoupled()
-    kl: KLReward | KLLoss | None = KLReward()
-    reference: Reference = Fixed()
-    clip: float = 0.2
-    value_clip: float | None = 0.2
-    value_coef: float = 1.0
-    entropy_coef: Schedule = Constant(0.0)
-    epochs: int = 1
+    combination: Combination = Decoupled()  # Decoupled: a critic per stream; Coupled: one mixed reward
+    kl: KLReward | KLLoss | None = KLReward()  # how far from the reference is paid for; None switches it off
+    reference: Reference = Fixed()  # Fixed, Refreshed or MovingAverage
+    clip: float = 0.2  # the ratio π / π_old counts within [1 − clip, 1 + clip]
+    value_clip: float | None = 0.2  # a critic moves at most this far from its old value; None: freely
+    value_coef: float = 1.0  # weight of the critics' loss
+    entropy_coef: Schedule = Constant(0.0)  # weight of the mean entropy (nats per token), which is paid for
+    epochs: int = 1  # passes over a step's rollouts
     minibatch_size: int = 32  # rows of one optimizer step
     micro_batches: int = 1  # equal parts of a minibatch, accumulated
     target_kl: float | None = None  # the rest of the step is skipped once a minibatch is further away
     value_warmup_steps: int = 0  # first steps in which only the critics learn
-    optimizer: AdamW = AdamW(Constant(2e-4))
-    value_optimizer: AdamW = AdamW(Constant(3e-3))
+    optimizer: AdamW = AdamW(Constant(2e-4))  # the policy's
+    value_optimizer: AdamW = AdamW(Constant(3e-3))  # the critics'
     max_logp_gap: float = 0.05  # sampler and learner may differ by this much (mean absolute nats), no more
-    max_bad_steps: int = 5
+    max_bad_steps: int = 5  # non-finite updates in a row that stop the run
 
     def __post_init__(self):
         rows = self.rows
@@ -190,7 +190,9 @@ def make_experience_fn(model: ActorCritic, config: Config, heads: tuple[int, ...
             values=values,
             returns=result.returns,
         )
-        metrics = {"policy/logp_gap": gap, "policy/kl_reference": masked_mean(drift, rollout.mask)}
+        metrics = {"policy/logp_gap": gap}
+        if config.kl is not None:
+            metrics["policy/kl_reference"] = masked_mean(drift, rollout.mask)
         metrics |= _explained(config, experience) | logged_weights(config.channels, state.step)
         return experience, metrics
 
