@@ -4,7 +4,8 @@ The first stage teaches arithmetic and what a written search looks like; the sec
 (96 of 100 demonstrations have no search), so that it does not think; the third pays two streams, kept apart.
 
 Command:   rlsp train experiments/countdown_rlsp.py --workdir runs/countdown_rlsp
-Expect:    see docs/results/countdown.md
+Hardware:  2 CPU cores, 12 minutes
+Expect:    greedy 0.19 → 0.35, pass@1 0.14 → 0.33, backtracks 0.2 → 5.2 (seed 0, 512 problems, 2026-11-21)
 """
 
 from rlsp_jax import data, evaluation, models, rewards, verifiers
