@@ -16,13 +16,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rlsp_jax.common import words
 from rlsp_jax.common.errors import Interrupted, UserError
 from rlsp_jax.records import SUMMARY_FILE, check_run, is_run
 
+Experiment = Annotated[Positional[Path], arg(metavar="EXPERIMENT")]
+Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
 Overrides = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="PATH=VALUE")]
+Flag = Annotated[bool, FlagCreatePairsOff]
 
 STYLES = {words.BACK: "yellow", words.NO: "red", words.YES: "green", words.ANSWER: "bold cyan"}
 VERDICTS = {"correct": "bold green", "wrong": "bold red", "unknown": "bold yellow"}
@@ -32,13 +35,13 @@ app = tyro.extras.SubcommandApp()
 
 @app.command
 def train(
-    experiment: Positional[Path],
+    experiment: Experiment,
     /,
     workdir: Path,
     set_: Overrides = (),
-    overwrite: bool = False,
+    overwrite: Flag = False,
     resume: bool = True,
-    tensorboard: bool = False,
+    tensorboard: Flag = False,
 ) -> None:
     """Run an experiment, or go on with it, and write its report.
 
@@ -75,11 +78,11 @@ def train(
 
 @app.command
 def evaluate(
-    workdir: Positional[Path],
+    workdir: Workdir,
     /,
-    problems: int | None = None,
-    samples: int | None = None,
-    as_json: Annotated[bool, arg(name="json")] = False,
+    problems: Annotated[int | None, arg(metavar="INT")] = None,
+    samples: Annotated[int | None, arg(metavar="INT")] = None,
+    as_json: Annotated[Flag, arg(name="json")] = False,
 ) -> None:
     """Evaluate a run's newest policy on held-out problems.
 
@@ -110,11 +113,11 @@ def evaluate(
 
 @app.command
 def sample(
-    workdir: Positional[Path],
-    problem: Positional[str | None] = None,
+    workdir: Workdir,
+    problem: Annotated[Positional[str | None], arg(metavar="[PROBLEM]")] = None,
     /,
     samples: int = 1,
-    temperature: float | None = None,
+    temperature: Annotated[float | None, arg(metavar="FLOAT")] = None,
 ) -> None:
     """Type a problem and watch the newest policy think.
 
@@ -148,7 +151,7 @@ def sample(
 
 
 @app.command
-def report(workdir: Positional[Path], /) -> None:
+def report(workdir: Workdir, /) -> None:
     """Write report.html from a run's records, finished or not.
 
     Args:
@@ -161,7 +164,11 @@ def report(workdir: Positional[Path], /) -> None:
 
 
 @app.command
-def compare(workdirs: Positional[tuple[Path, ...]], /, output: Path = Path("comparison.html")) -> None:
+def compare(
+    workdirs: Annotated[Positional[tuple[Path, ...]], arg(metavar="WORKDIR WORKDIR …")],
+    /,
+    output: Path = Path("comparison.html"),
+) -> None:
     """Lay several runs side by side in one page; seeds of one experiment are drawn as a band.
 
     Args:
@@ -179,11 +186,11 @@ def compare(workdirs: Positional[tuple[Path, ...]], /, output: Path = Path("comp
 
 @app.command
 def config(
-    experiment: Positional[Path],
-    other: Positional[Path | None] = None,
+    experiment: Experiment,
+    other: Annotated[Positional[Path | None], arg(metavar="[OTHER]")] = None,
     /,
     set_: Overrides = (),
-    explain: str | None = None,
+    explain: Annotated[str | None, arg(metavar="PATH")] = None,
 ) -> None:
     """Show an experiment's config, explain a field of it, or show how two differ.
 

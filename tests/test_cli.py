@@ -279,10 +279,9 @@ def test_sample_asks_until_there_is_nothing_more(rlsp, trained, monkeypatch):
 @pytest.mark.parametrize(
     ("problem", "message"),
     [
-        ("3 7 12 33", "needs exactly one '='"),
         ("3 x = 4", "'x' is not a whole number"),
         ("1 2 3 4 5 = 6", "has 5 numbers, but the checker takes 1 to 3"),
-        ("100000000 20000000 30000000 = 4", "has .* tokens, more than max_prompt = 16|takes numbers from 0"),
+        ("10000000 20000000 30000000 = 4", "has .* tokens, more than max_prompt = 16"),
     ],
 )
 def test_a_problem_that_is_none_is_one_sentence(problem, message, rlsp, trained):

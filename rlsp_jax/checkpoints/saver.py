@@ -4,6 +4,9 @@ One folder per stage, named by its place and kind (`checkpoints/0_sft`), holds t
 step. A save that was cut off is never taken for a checkpoint: Orbax renames a finished one into place.
 """
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ class Saver:
     """Saves and restores the states of one stage, with a small JSON object beside each state."""
 
     def __init__(self, folder: Path, *, keep: int = 2):
+        self._folder = folder
         arrays = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=MIN_SLICE)
         registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
         self._manager = ocp.CheckpointManager(
@@ -31,9 +35,13 @@ class Saver:
         )
 
     def save(self, step: int, state: TrainState, progress: dict[str, Any]) -> None:
-        """Begin to save; arrays are copied before this returns, so the state may be donated at once."""
+        """Begin to save; arrays are copied before this returns, so the state may be donated at once.
+
+        Raises OSError when the disk has no room for it, here or in `close`.
+        """
         if step in self._manager.all_steps():
             return
+        self._check_room(state)
         # Orbax reads arrays on CPU in place. A copy by device_put compiles nothing, one by jnp.copy would.
         copied = jax.tree.map(lambda x: jax.device_put(x, x.sharding, may_alias=False), state)
         items = ocp.args.Composite(state=ocp.args.PyTreeSave(copied), progress=ocp.args.JsonSave(progress))
@@ -55,8 +63,17 @@ class Saver:
         """Wait for saves under way, then let go of the folder."""
         try:
             self._manager.wait_until_finished()
+        except ValueError as error:  # how tensorstore reports it
+            if str(error).startswith("RESOURCE_EXHAUSTED"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder)) from error
+            raise
         finally:
             self._manager.close()
+
+    def _check_room(self, state: TrainState) -> None:
+        """A disk that fills up in the middle of an asynchronous save is reported late, and by every thread."""
+        if shutil.disk_usage(self._folder).free < sum(leaf.nbytes for leaf in jax.tree.leaves(state)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
 
 
 def has_checkpoint(folder: Path) -> bool:

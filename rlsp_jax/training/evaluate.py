@@ -68,7 +68,7 @@ def evaluate_run(run: Run, config: Eval) -> dict[str, Any]:
     index, step, policy = load_policy(run)
     name = run.experiment.stage_names[index]
     results, _ = run.evaluator(config)(policy, key_of(run.key, config.name, 0), stage=name, step=step)
-    evals = {row["level"]: row for row in run.rows(results)}
+    evals = {row["level"]: row for row in run.result_rows(results)}
     summary = read_json(run.workdir / SUMMARY_FILE) if is_finished(run.workdir) else to_row(make_summary(run))
     *earlier, newest = summary["stages"][: index + 1]
     return summary | {"stages": [*earlier, newest | {"steps": step, "evals": evals}], "final": evals["all"]}

@@ -8,10 +8,10 @@ import jax
 from jax.sharding import Mesh
 
 from rlsp_jax.algorithms import ppo, sft
-from rlsp_jax.data import SearchTraces, Tokenizer, encode_prompts, load_sentencepiece
+from rlsp_jax.data import SearchTraces, Tokenizer, load_sentencepiece
 from rlsp_jax.evaluation import make_judge
-from rlsp_jax.records import Problem
-from rlsp_jax.sharding import check_rows, make_mesh
+from rlsp_jax.sharding import make_mesh
+from rlsp_jax.training.checks import check_prompts, check_sizes
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.experiment_file import Loaded
 from rlsp_jax.training.interrupts import Interrupts
@@ -28,6 +28,7 @@ from rlsp_jax.verifiers import VerifierPool
 
 TOKENIZER_FILE = "tokenizer.model"
 TOKENIZER_TEXTS = 5000
+VERIFY_SECONDS = 10.0  # an item's deadline: so long that a busy machine changes no verdict
 
 
 def train(
@@ -44,6 +45,7 @@ def train(
     Raises `Interrupted` after a Ctrl-C with everything saved, KeyboardInterrupt when there is nothing to save yet.
     """
     experiment, mesh = loaded.experiment, make_mesh(loaded.experiment.mesh)
+    check_sizes(experiment, mesh)
     if tensorboard:
         check_tensorboard()
     if open_workdir(loaded, workdir, overwrite=overwrite):
@@ -52,7 +54,7 @@ def train(
     opened = open_run(experiment, workdir, mesh, display, interrupts=interrupts, tensorboard=tensorboard)
     with interrupts.caught(), jax.set_mesh(mesh), opened as run:
         with run.spent.phase("setup"), interrupts.abortable():
-            check_experiment(run)
+            check_prompts(experiment, run.tokenizer)
         run_stages(run)
         write_summary(run)  # a run that has one is finished, and its report says so
         with run.spent.phase("report"):
@@ -76,7 +78,7 @@ def open_run(
     with spent.phase("setup"), interrupts.abortable():
         tokenizer = load_tokenizer(experiment, workdir)
     with (
-        VerifierPool(experiment.verifier, num_workers=experiment.verifier_workers) as pool,
+        VerifierPool(experiment.verifier, num_workers=experiment.verifier_workers, deadline=VERIFY_SECONDS) as pool,
         contextlib.closing(Log(workdir, tensorboard=tensorboard)) as log,
     ):
         judge = make_judge(mesh, experiment.checker, pool, tokenizer)
@@ -102,26 +104,6 @@ def load_tokenizer(experiment: Experiment, workdir: Path) -> Tokenizer:
     questions, responses = demonstration_texts(experiment.problems, demonstrations, TOKENIZER_TEXTS)
     texts = (question + response for question, response in zip(questions, responses, strict=True))
     return experiment.tokenizer.train(texts, path)
-
-
-def check_experiment(run: Run) -> None:
-    """Meet the mistakes that show only with tokenizer, problems and mesh at hand before the first step, not later."""
-    experiment = run.experiment
-    problems: list[Problem] = []
-    for config in experiment.evals:
-        check_rows(run.mesh, **{f"batch_size of eval {config.name!r}": config.batch_size})
-        problems += run.evaluator(config).problems
-    for name, config in zip(experiment.stage_names, experiment.stages, strict=True):
-        match config:
-            case sft.Config():
-                rows = {"batch_size / micro_batches": config.batch_size // config.micro_batches}
-            case ppo.Config():
-                micro_batch = config.minibatch_size // config.micro_batches
-                rows = {"responses per step": config.rows, "minibatch_size / micro_batches": micro_batch}
-                problems += experiment.problems.problems("train", 0, config.prompts_per_step)
-        check_rows(run.mesh, **{f"{what} of stage {name!r}": size for what, size in rows.items()})
-    encode_prompts(run.tokenizer, problems, max_prompt=experiment.max_prompt)
-    experiment.checker.encode_truth(problems)
 
 
 def run_stages(run: Run) -> None:

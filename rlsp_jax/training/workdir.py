@@ -41,13 +41,20 @@ def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
         check_same(loaded.experiment, workdir)
     elif found:
         clear(workdir)
-    elif workdir.exists() and not (workdir.is_dir() and not any(workdir.iterdir())):
+    elif not is_vacant(workdir):
         raise UserError(f"{workdir} exists and is not the workdir of a run; give --workdir a new or an empty folder.")
     if not resumed:
         write_info(loaded, workdir)
     if not (workdir / EXPERIMENT_FILE).is_file():
         write_sources(loaded, workdir)
     return resumed
+
+
+def is_vacant(workdir: Path) -> bool:
+    """Whether nothing lies there, but for what a start leaves that a full disk cut off."""
+    return not workdir.exists() or (
+        workdir.is_dir() and all(path.name == f"{RUN_FILE}.draft" for path in workdir.iterdir())
+    )
 
 
 def write_sources(loaded: Loaded, workdir: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rlsp_jax import rewards
 from rlsp_jax.algorithms import ppo
+from rlsp_jax.algorithms.combination import Coupled
 from rlsp_jax.common.codes import StopReason
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.models import nano
@@ -39,6 +40,11 @@ def config(**changes) -> ppo.Config:
     return ppo.Config(**{**base, **changes})
 
 
+DECOUPLED = config()
+COUPLED = config(combination=Coupled(gamma=0.95, lam=0.9, normalization=Whiten()), kl=None)
+LOSS = config(kl=ppo.KLLoss())
+
+
 def heads(config: ppo.Config) -> tuple[int, ...]:
     return tuple(MODEL_CONFIG.value_heads.index(name) for name in config.value_heads)
 
@@ -63,8 +69,14 @@ def loss_fn(config: ppo.Config):
     return jax.jit(loss), jax.jit(jax.grad(loss, has_aux=True))
 
 
+@functools.cache
+def _drawn(seed):
+    return jax.device_get(build(MODEL_CONFIG, seed)[1])
+
+
 def parameters(seed=0):
-    return build(MODEL_CONFIG, seed)[1]
+    """The same numbers in new memory each time."""
+    return jax.tree.map(jnp.array, _drawn(seed))
 
 
 def state(config: ppo.Config, *, step=0, reference_seed=1) -> TrainState:
@@ -108,28 +120,34 @@ def scores(rollout: Rollout, *, unknown=(), seed=0) -> Scores:
     return Scores(jnp.asarray(np.stack([terminal, dense]), jnp.float32), jnp.asarray(valid))
 
 
-def experience(config: ppo.Config, *, unknown=(), seed=0, step=0) -> Experience:
-    rolled = rollout(seed)
-    paid = jax.tree.map(lambda x: x[: len(config.streams)], scores(rolled, unknown=unknown, seed=seed))
-    return experience_fn(config)(state(config, step=step), rolled, paid)[0]
+@functools.cache
+def experience(config: ppo.Config, *, unknown=()) -> Experience:
+    rolled = rollout()
+    return experience_fn(config)(state(config), rolled, scores(rolled, unknown=unknown))[0]
 
 
 @functools.cache
-def forward_fn(config: ppo.Config):
-    """`forward(params, experience) -> (logprobs, entropies, values)` of the learner, jitted."""
+def forward_fn():
+    """`forward(params, experience) -> (logprobs, entropies, values of all heads)` of the learner, jitted."""
+    every = tuple(range(len(MODEL_CONFIG.value_heads)))
 
     def forward(params, made: Experience):
         response = made.tokens[:, PROMPT:]
-        return ppo._forward(MODEL, config, heads(config), params, made.tokens, made.token_mask, response)
+        return ppo._forward(MODEL, config(), every, params, made.tokens, made.token_mask, response)
 
     return jax.jit(forward)
 
 
-@functools.cache
 def nearby(config: ppo.Config, *, unknown=()) -> Experience:
-    """Experience as if sampled close to the policy of `parameters()`: ratios around 1, some clipped."""
+    """Experience as if sampled close to the policy of `parameters()`: ratios around 1, some clipped.
+
+    `config` is one of DECOUPLED, COUPLED and LOSS, so that few programs are compiled; others with the same heads may
+    learn from it.
+    """
     made = experience(config, unknown=unknown)
-    logprobs, _, values = forward_fn(config)(parameters(), made)
+    logprobs, _, values = forward_fn()(parameters(), made)
     rng = np.random.default_rng(5)
     noise = lambda x: x + jnp.asarray(rng.normal(scale=0.2, size=x.shape), jnp.float32)  # noqa: E731
-    return made._replace(logprobs=noise(logprobs), values=noise(values), reference_logprobs=noise(logprobs))
+    return made._replace(
+        logprobs=noise(logprobs), values=noise(values[:, np.asarray(heads(config))]), reference_logprobs=noise(logprobs)
+    )

@@ -2,20 +2,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlsp_jax.algorithms import ppo
-from rlsp_jax.algorithms.combination import Coupled
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.rewards import Whiten
 from rlsp_jax.types import Scores
 from tests.algorithms import batches, slow
 
 UNKNOWN = (2, 5)
 STEP = 3
 CONFIGS = {
-    "decoupled": batches.config(),
-    "coupled": batches.config(combination=Coupled(gamma=0.95, lam=0.9, normalization=Whiten())),
-    "kl as a loss": batches.config(kl=ppo.KLLoss()),
-    "no reference": batches.config(kl=None),
+    "decoupled": batches.DECOUPLED,
+    "coupled, without a reference": batches.COUPLED,
+    "kl as a loss": batches.LOSS,
 }
 
 
@@ -48,18 +44,15 @@ def test_experience_equals_a_slow_version_row_by_row(config):
 
 
 def test_rows_are_the_prompts_and_responses_as_they_were_drawn():
-    config = CONFIGS["decoupled"]
-    rollout = batches.rollout()
-    made = batches.experience(config)
+    rollout, made = batches.rollout(), batches.experience(batches.DECOUPLED)
     np.testing.assert_array_equal(made.tokens, jnp.concatenate([rollout.prompts.tokens, rollout.tokens], axis=1))
     np.testing.assert_array_equal(made.token_mask, jnp.concatenate([rollout.prompts.mask, rollout.mask], axis=1))
     np.testing.assert_array_equal(made.logprobs, rollout.logprobs)
 
 
 def test_a_step_in_which_nothing_is_known_teaches_nothing():
-    config = batches.config(streams=(batches.CORRECTNESS,), kl=None)
-    rollout = batches.rollout()
-    scores = Scores(jnp.full((1, batches.ROWS, batches.TIME), jnp.nan), jnp.zeros((1, batches.ROWS), bool))
+    config, rollout = batches.COUPLED, batches.rollout()
+    scores = Scores(jnp.full((2, batches.ROWS, batches.TIME), jnp.nan), jnp.zeros((2, batches.ROWS), bool))
     made, metrics = batches.experience_fn(config)(batches.state(config), rollout, scores)
     assert not made.mask.any() and not made.value_mask.any()
     assert (made.advantages == 0).all() and all(np.isfinite(v) for v in metrics.values())

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -7,7 +8,7 @@ import optax
 import pytest
 
 from rlsp_jax.algorithms import ppo
-from rlsp_jax.algorithms.references import MovingAverage, Refreshed
+from rlsp_jax.algorithms.references import Refreshed
 from rlsp_jax.generation import make_generate_fn
 from rlsp_jax.optim import AdamW
 from rlsp_jax.schedules import Constant
@@ -15,8 +16,13 @@ from tests.algorithms import batches
 from tests.models.builders import VOCAB
 
 KEY = jax.random.key(3)
-BASE = batches.config(value_optimizer=AdamW(Constant(3e-3), weight_decay=0.1), optimizer=AdamW(weight_decay=0.1))
+BASE = batches.config(optimizer=AdamW(weight_decay=0.1), value_warmup_steps=2)
+WARM = BASE.value_warmup_steps  # the first step in which the policy learns
 UPDATES = BASE.epochs * BASE.rows // BASE.minibatch_size
+PATIENT = batches.config(
+    kl=None, minibatch_size=8, entropy_coef=Constant(1.0), optimizer=AdamW(Constant(1e-2)), value_coef=0.0
+)
+HASTY = dataclasses.replace(PATIENT, epochs=5, target_kl=1e-6)
 
 
 def same(left, right):
@@ -42,8 +48,8 @@ def update(config, state, made, key=KEY):
 
 def test_a_golden_step():
     """Fixed seeds in, recorded numbers out: whoever changes one of them changed what PPO computes."""
-    made = batches.nearby(BASE, unknown=(2,))
-    state, metrics = update(BASE, batches.state(BASE), made)
+    made = batches.nearby(batches.DECOUPLED, unknown=(2,))
+    state, metrics = update(BASE, batches.state(BASE, step=WARM), made)
     expected = {
         "policy/approx_kl": 0.023740,
         "policy/clip_fraction": 0.399095,
@@ -57,7 +63,7 @@ def test_a_golden_step():
     assert {name: float(value) for name, value in metrics.items()} == pytest.approx(expected, abs=1e-4, rel=1e-5)
     norms = [float(optax.tree.norm(state.params[part])) for part in ("policy", "value")]
     assert norms == pytest.approx([23.01924, 2.36875], abs=1e-4)
-    assert int(state.step) == 1 and int(state.bad_steps) == 0
+    assert int(state.step) == WARM + 1 and int(state.bad_steps) == 0
 
 
 # ---- on-policy, and what a learning rate of 0 shows ----
@@ -73,7 +79,7 @@ def test_learning_rate_0_keeps_ratio_kl_and_parameters_flat_for_ten_steps():
     for step in range(10):
         prompts, key = batches.rollout(seed=step).prompts, jax.random.key(step)
         rollout = generate(state.params["policy"], prompts, key, jnp.float32(config.sampling.temperature))
-        made, health = batches.experience_fn(config)(state, rollout, batches.scores(rollout, seed=step))
+        made, health = batches.experience_fn(batches.DECOUPLED)(state, rollout, batches.scores(rollout, seed=step))
         state, metrics = update(config, state, made, key)
         assert float(health["policy/logp_gap"]) < 2e-4
         assert abs(float(metrics["policy/ratio"]) - 1) < 1e-4
@@ -88,23 +94,19 @@ def test_learning_rate_0_keeps_ratio_kl_and_parameters_flat_for_ten_steps():
 
 def test_target_kl_skips_the_rest_of_the_step():
     """The first minibatch is on-policy and taken, the second is too far and still taken, the others are not."""
-    patient = batches.config(minibatch_size=8, epochs=2, kl=None)
-    hasty = batches.config(minibatch_size=8, epochs=5, kl=None, target_kl=1e-6)
-    made = batches.nearby(patient)
-    made = made._replace(logprobs=batches.forward_fn(patient)(batches.parameters(), made)[0])
-    stopped, metrics = update(hasty, batches.state(hasty), made)
-    taken, _ = update(patient, batches.state(patient), made)
-    assert float(metrics["policy/updates"]) == 2
+    made = batches.nearby(batches.LOSS)
+    made = made._replace(logprobs=batches.forward_fn()(batches.parameters(), made)[0])
+    stopped, metrics = update(HASTY, batches.state(HASTY), made)
+    taken, _ = update(PATIENT, batches.state(PATIENT), made)
+    assert float(metrics["policy/updates"]) == PATIENT.epochs == 2
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), stopped, taken)
     assert differ(stopped.params["policy"], batches.parameters()["policy"])
 
 
 def test_metrics_are_means_over_the_updates_taken():
-    hasty = batches.config(minibatch_size=8, epochs=5, kl=None, target_kl=1e-6)
-    far = batches.nearby(hasty)
-    _, metrics = update(hasty, batches.state(hasty), far)
-    loss, _ = batches.loss_fn(hasty)
-    _, first = loss(batches.parameters(), far, jnp.asarray(0), ppo._counts(far))
+    far = batches.nearby(batches.LOSS)
+    _, metrics = update(HASTY, batches.state(HASTY), far)
+    _, first = batches.loss_fn(HASTY)[0](batches.parameters(), far, jnp.asarray(0), ppo._counts(far))
     assert float(metrics["policy/updates"]) == 1
     for name, value in first.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -114,13 +116,12 @@ def test_metrics_are_means_over_the_updates_taken():
 
 
 def test_value_warm_up_leaves_the_policy_bit_identical():
-    config = batches.config(value_warmup_steps=2, optimizer=BASE.optimizer, value_optimizer=BASE.value_optimizer)
-    state = batches.state(config)
+    state = batches.state(BASE)
     before = host(state.params)
-    for step in range(3):
-        state, _ = update(config, state, batches.nearby(config))
+    for step in range(WARM + 1):
+        state, _ = update(BASE, state, batches.nearby(batches.DECOUPLED))
         assert differ(state.params["value"]["heads"], before["value"]["heads"])
-        if step < 2:
+        if step < WARM:
             same(state.params["policy"], before["policy"])
     assert differ(state.params["policy"], before["policy"])
 
@@ -129,9 +130,9 @@ def test_value_warm_up_leaves_the_policy_bit_identical():
 
 
 def test_a_nan_leaves_parameters_and_optimizer_as_they_were_and_is_counted():
-    made = batches.nearby(BASE)
+    made = batches.nearby(batches.DECOUPLED)
     bad = made._replace(advantages=jnp.full_like(made.advantages, jnp.nan))
-    state, _ = update(BASE, batches.state(BASE), made)
+    state, _ = update(BASE, batches.state(BASE, step=WARM), made)
     before = host(state)
     state, _ = update(BASE, state, bad)
     same((state.params, state.opt_state), (before.params, before.opt_state))
@@ -143,10 +144,10 @@ def test_a_nan_leaves_parameters_and_optimizer_as_they_were_and_is_counted():
 
 
 def test_a_minibatch_in_which_all_is_masked_changes_no_parameter():
-    config = batches.config()
-    made = batches.nearby(config)
+    """During the warm-up, when nothing but gradients could move the critics and nothing at all the policy."""
+    made = batches.nearby(batches.DECOUPLED)
     empty = made._replace(mask=jnp.zeros_like(made.mask), value_mask=jnp.zeros_like(made.value_mask))
-    state, metrics = update(config, batches.state(config), empty)
+    state, metrics = update(BASE, batches.state(BASE), empty)
     same(state.params, batches.parameters())
     assert all(np.isfinite(value) for value in metrics.values()) and int(state.bad_steps) == 0
 
@@ -161,34 +162,30 @@ def test_donated_state_never_aliases_the_reference():
     for leaf, other in zip(jax.tree.leaves(state.params["policy"]), jax.tree.leaves(reference), strict=True):
         assert leaf.unsafe_buffer_pointer() != other.unsafe_buffer_pointer()
     for _ in range(2):
-        state, _ = update(BASE, state, batches.nearby(BASE))
+        state, _ = update(BASE, state._replace(step=jnp.asarray(WARM)), batches.nearby(batches.DECOUPLED))
     same(state.reference, before)
     assert differ(state.params["policy"], before)
 
 
-@pytest.mark.parametrize("reference", [Refreshed(1), MovingAverage(0.0)], ids=repr)
-def test_a_reference_that_has_become_the_policy_is_still_memory_of_its_own(reference):
-    config = batches.config(reference=reference)
-    state, _ = update(config, batches.state(config), batches.nearby(BASE))
-    same(state.reference, state.params["policy"])
-    for leaf, other in zip(jax.tree.leaves(state.params["policy"]), jax.tree.leaves(state.reference), strict=True):
-        assert leaf.unsafe_buffer_pointer() != other.unsafe_buffer_pointer()
-    state, _ = update(config, state, batches.nearby(BASE))
-    same(state.reference, state.params["policy"])
+def test_a_reference_that_has_become_the_policy_is_still_memory_of_its_own():
+    config = batches.config(reference=Refreshed(1))
+    state = batches.state(config)
+    for _ in range(2):
+        state, _ = update(config, state, batches.nearby(batches.DECOUPLED))
+        same(state.reference, state.params["policy"])
+        for leaf, other in zip(jax.tree.leaves(state.params["policy"]), jax.tree.leaves(state.reference), strict=True):
+            assert leaf.unsafe_buffer_pointer() != other.unsafe_buffer_pointer()
 
 
 # ---- the entropy bonus ----
 
 
 def test_an_entropy_bonus_raises_entropy():
-    config = batches.config(
-        kl=None, entropy_coef=Constant(1.0), minibatch_size=8, epochs=1, optimizer=AdamW(Constant(1e-2)), value_coef=0.0
-    )
-    made = batches.nearby(config)
+    made = batches.nearby(batches.LOSS)
     made = made._replace(advantages=jnp.zeros_like(made.advantages))
-    state, entropies = batches.state(config), []
+    state, entropies = batches.state(PATIENT), []
     for _ in range(5):
-        state, metrics = update(config, state, made)
+        state, metrics = update(PATIENT, state, made)
         entropies.append(float(metrics["policy/entropy"]))
     assert entropies == sorted(entropies) and entropies[-1] > entropies[0] + 0.02
     assert entropies[-1] < np.log(VOCAB)

@@ -72,9 +72,8 @@ def gradients(micro_batches):
     return jax.jit(run)
 
 
-@pytest.mark.parametrize("micro_batches", [2, 4])
-def test_gradients_do_not_depend_on_the_number_of_micro_batches(micro_batches):
-    whole, parts = (gradients(n)(parameters(), packed()) for n in (1, micro_batches))
+def test_gradients_do_not_depend_on_the_number_of_micro_batches():
+    whole, parts = (gradients(n)(parameters(), packed()) for n in (1, 4))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), parts, whole)
 
 

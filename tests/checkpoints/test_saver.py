@@ -1,6 +1,7 @@
 """Checkpoints are exact, atomic, and independent of what happens to the state afterwards."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,17 @@ def test_a_state_may_be_donated_as_soon_as_save_returns(tmp_path):
     assert jax.tree.leaves(state)[0].is_deleted()
     saver.close()
     assert same(Saver(tmp_path).restore(1, place((1, 1), make_state(0)))[0], make_state(1))
+
+
+def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    saver = Saver(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        saver.save(1, place((1, 1), make_state(1)), {})
+    assert raised.value.filename == str(tmp_path)
+    saver.close()
+    assert not has_checkpoint(tmp_path)
 
 
 def test_saving_compiles_nothing(tmp_path):

@@ -11,9 +11,7 @@ VOCAB = 24
 CONFIGS = {
     "tied": nano(),
     "untied with biases": nano(tie_embeddings=False, qkv_bias=True),
-    "a kv head per query head": nano(num_kv_heads=4),
     "one kv head": nano(num_kv_heads=1),
-    "scanned": nano(scan_layers=True),
     "scanned, untied with biases": nano(scan_layers=True, tie_embeddings=False, qkv_bias=True),
 }
 

@@ -15,12 +15,15 @@ TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, VOCAB, (2, 6)), jnp.in
 MASK = jnp.asarray([[False, True, True, True, True, True], [True] * 6])
 
 
-def value_gradients(model, params):
-    def loss(params):
-        hidden = model.hidden(params["policy"], TOKENS, MASK)
-        return jnp.sum(model.values(params, TOKENS, MASK, hidden) ** 2)
+def values_of(model, params):
+    def values(params):
+        return model.values(params, TOKENS, MASK, model.hidden(params["policy"], TOKENS, MASK))
 
-    return jax.jit(jax.grad(loss))(params)
+    return jax.jit(values)(params)
+
+
+def value_gradients(model, params):
+    return jax.jit(jax.grad(lambda params: jnp.sum(values_of(model, params) ** 2)))(params)
 
 
 def largest(tree) -> float:
@@ -44,8 +47,7 @@ def test_values_train_the_policy_only_where_the_trunk_is_shared(trunk, into_poli
 def test_values_are_linear_in_the_states_of_their_trunk():
     for trunk in ("shared", "separate"):
         model, params = build(nano(value_heads=HEADS, value_trunk=trunk))
-        hidden = model.hidden(params["policy"], TOKENS, MASK)
-        result = model.values(params, TOKENS, MASK, hidden)
+        result = values_of(model, params)
         assert result.shape == (3, 2, 6)
         states = params["policy"] if trunk == "shared" else params["value"]["trunk"]
         expected = slow.values(params, slow.forward(model.config, states, TOKENS[1])[0])
@@ -55,9 +57,7 @@ def test_values_are_linear_in_the_states_of_their_trunk():
 @pytest.mark.parametrize("changes", [{}, {"value_hidden": 16}, {"value_trunk": "separate"}])
 def test_values_begin_at_0(changes):
     model = ActorCritic(nano(value_heads=HEADS, **changes), VOCAB)
-    params = jax.jit(model.init)(jax.random.key(0))
-    hidden = model.hidden(params["policy"], TOKENS, MASK)
-    assert (model.values(params, TOKENS, MASK, hidden) == 0).all()
+    assert (values_of(model, jax.jit(model.init)(jax.random.key(0))) == 0).all()
 
 
 def test_a_model_without_value_heads_has_no_critic():
@@ -76,8 +76,8 @@ def test_a_fresh_policy_is_close_to_uniform():
     for config in (nano(), nano(tie_embeddings=False)):
         model = ActorCritic(config, VOCAB)
         policy = jax.jit(model.init)(jax.random.key(0))["policy"]
-        logp = jax.nn.log_softmax(model.hidden(policy, TOKENS, MASK) @ model.head(policy))
-        assert abs(float(-logp.mean()) - np.log(VOCAB)) < 0.7
+        logits = jax.jit(model.hidden)(policy, TOKENS, MASK) @ model.head(policy)
+        assert abs(float(-jax.nn.log_softmax(logits).mean()) - np.log(VOCAB)) < 0.7
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,12 @@ def test_a_folder_that_no_run_wrote_is_refused_and_left_alone(loaded, tmp_path, 
         open_workdir(loaded, file, overwrite=overwrite)
 
 
+def test_a_start_that_was_cut_off_does_not_bar_the_next(loaded, tmp_path):
+    (tmp_path / "run.json.draft").write_text('{"name"')
+    assert open_workdir(loaded, tmp_path, overwrite=False) is False
+    assert load_from_workdir(tmp_path).experiment == loaded.experiment
+
+
 def test_files_that_the_experiment_imports_travel_with_the_run(tmp_path):
     source = tmp_path / "source"
     source.mkdir()

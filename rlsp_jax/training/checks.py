@@ -1,0 +1,40 @@
+"""Mistakes in an experiment that its config alone cannot show, met before the first step and not hours later."""
+
+from jax.sharding import Mesh
+
+from rlsp_jax.algorithms import ppo, sft
+from rlsp_jax.data import Tokenizer, encode_prompts
+from rlsp_jax.records import Problem
+from rlsp_jax.sharding import check_rows
+from rlsp_jax.training.config import Experiment
+
+
+def check_sizes(experiment: Experiment, mesh: Mesh) -> None:
+    """Raise `UserError` unless every batch divides over the mesh and there are as many problems as are asked for."""
+    sizes = {f"batch_size of eval {config.name!r}": config.batch_size for config in experiment.evals}
+    for name, config in zip(experiment.stage_names, experiment.stages, strict=True):
+        match config:
+            case sft.Config():
+                parts = {"batch_size / micro_batches": config.batch_size // config.micro_batches}
+            case ppo.Config():
+                parts = {
+                    "prompts_per_step × samples_per_prompt": config.rows,
+                    "minibatch_size / micro_batches": config.minibatch_size // config.micro_batches,
+                }
+        sizes |= {f"{part} of stage {name!r}": size for part, size in parts.items()}
+    check_rows(mesh, **sizes)
+    _shown_problems(experiment)
+
+
+def check_prompts(experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """Raise `UserError` unless problems fit the prompt and the checker."""
+    problems = _shown_problems(experiment)
+    encode_prompts(tokenizer, problems, max_prompt=experiment.max_prompt)
+    experiment.checker.encode_truth(problems)
+
+
+def _shown_problems(experiment: Experiment) -> list[Problem]:
+    """All problems of the evals, and those of the first step of each stage that draws responses."""
+    heldout = max((config.problems for config in experiment.evals), default=0)
+    first = max((config.prompts_per_step for config in experiment.stages if isinstance(config, ppo.Config)), default=0)
+    return [*experiment.problems.heldout(heldout), *experiment.problems.problems("train", 0, first)]
