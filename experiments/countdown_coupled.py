@@ -1,7 +1,7 @@
 """One head, one mixed reward, as in the paper: the streams of `countdown_rlsp.py` added before the critic sees them.
 
 Command:   rlsp train experiments/countdown_coupled.py --workdir runs/countdown_coupled
-Expect:    see docs/results/countdown.md
+Expect:    not run over its full length yet
 """
 
 import dataclasses

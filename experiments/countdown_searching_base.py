@@ -1,7 +1,7 @@
 """The other base: a model that already searches (and often gives up), paid as in `countdown_rlsp.py`.
 
 Command:   rlsp train experiments/countdown_searching_base.py --workdir runs/countdown_searching_base
-Expect:    see docs/results/countdown.md
+Expect:    not run over its full length yet
 """
 
 import dataclasses

@@ -43,13 +43,13 @@ def browser_data(by_stage: Mapping[str, Sequence[Sample]]) -> dict[str, Any]:
 
 
 def opening_pair(by_stage: Mapping[str, Sequence[Sample]]) -> Pair | None:
-    """A problem that the last stage answers right with most search, and that the first got wrong if there is one.
+    """A problem that the last stage answers right with most search, and that the one before got wrong if there is one.
 
     None when the stages share no greedy response.
     """
     if len(by_stage) < 2:
         return None
-    (first, before), *_, (last, after) = (
+    *_, (first, before), (last, after) = (
         (label, {s.problem: s for s in samples if s.sample == _GREEDY}) for label, samples in by_stage.items()
     )
     shared = [problem for problem in after if problem in before]

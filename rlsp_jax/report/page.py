@@ -43,6 +43,7 @@ def write_report(workdir: Path) -> Path:
     """Write `report.html` into a workdir in one step and return its path. Works on a run in progress."""
     run = load_run(workdir)
     ends = milestones(run)
+    change = ends[-2:]  # from where the last stage began to where it ended
     by_stage = samples_by_stage(run)
     data = browser.browser_data(by_stage)
     page = render(
@@ -50,12 +51,12 @@ def write_report(workdir: Path) -> Path:
         run=run,
         stages=[stage_title(stage.name) for stage in run.stages],
         ends=ends,
-        lead=lead(run, ends),
-        headline=tables.rows(ends, tables.quantities([end.overall for end in ends])),
+        lead=lead(run, change),
+        headline=tables.rows(change, tables.quantities([end.overall for end in change])),
         details=tables.rows(ends, tables.details()),
         unknowns=unknowns(run),
         pair=browser.opening_pair(by_stage),
-        sections=sections(run, ends),
+        sections=sections(run, change),
         browser=data,
         shown=sum(len(stage["responses"]) for stage in data["stages"]),
         written=sum(len(samples) for samples in by_stage.values()),
@@ -70,15 +71,14 @@ def write_report(workdir: Path) -> Path:
 def sections(run: Run, ends: Sequence[Milestone]) -> tuple[Section, ...]:
     """The sections of charts that have something to show. Stages of one kind follow one another in each."""
     supervised, learning = supervised_stages(run), learning_stages(run)
-    across = ends if len(ends) < 3 else (ends[0], ends[-1])
     groups = (
         ("learning", "Learning", [figures.supervised_figure(run, s) for s in supervised]),
         ("accuracy", "Accuracy over training", [figures.accuracy_figure(run, s) for s in learning]),
         ("streams", "What it was paid", [figures.rewards_figure(s) for s in learning]),
         ("length", "How long it thinks", [figures.length_figure(run, s) for s in learning]),
         ("behaviors", "What it does while thinking", [figures.behaviors_figure(run, s) for s in learning]),
-        ("levels", "By difficulty", [figures.levels_figure(across)]),
-        ("scaling", "What thinking buys", [figures.scaling_figure(across)]),
+        ("levels", "By difficulty", [figures.levels_figure(ends)]),
+        ("scaling", "What thinking buys", [figures.scaling_figure(ends)]),
         ("health", "Health", [figures.health_figure(s) for s in learning]),
     )
     drawn = (Section(name, title, tuple(f for f in found if f is not None)) for name, title, found in groups)

@@ -58,7 +58,7 @@ def group_by_name(runs: Sequence[Run]) -> tuple[Experiment, ...]:
     for run in runs:
         learning = learning_stages(run)
         way = points(run, learning[-1]) if learning else ()
-        by_name.setdefault(run.info.name, []).append(Seed(run, milestones(run), way))
+        by_name.setdefault(run.info.name, []).append(Seed(run, milestones(run)[-2:], way))
     shared = len(os.path.commonprefix(list(by_name)).rpartition("_")[0]) + 1 if len(by_name) > 1 else 0
     return tuple(
         Experiment(name, name[shared if shared > 1 else 0 :], CYCLE[i % len(CYCLE)], tuple(seeds))
