@@ -13,6 +13,9 @@ from rlsp_jax.verifiers import Countdown, Outcome, VerifierPool
 
 HERE = Path(__file__).parent
 SCRIPT = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
 from misbehaving import Obedient
 from rlsp_jax.verifiers import VerifierPool
 
