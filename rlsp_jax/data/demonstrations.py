@@ -22,6 +22,9 @@ from rlsp_jax.data.countdown import identity
 from rlsp_jax.data.countdown_search import Move, distinct_moves, join, join_text, solutions, solvable
 from rlsp_jax.records import Problem
 
+# What a search is written with besides numbers and operations: for a tokenizer that makes each of them one token.
+SEARCH_SYMBOLS = (f"{TRY} ", f" {CHECK} ", f" {NO} {BACK}\n", f"{BACK}\n", f" {YES}\n", f"{ANSWER} ")
+
 
 class Line(NamedTuple):
     """One written line. The lines of an attempt's continuation follow it and lie deeper."""
@@ -43,6 +46,8 @@ class SearchTraces:
         target, so every verdict and every final answer is true.
     shuffle: probability that two neighbouring children swap places.
     largest: steps and checks whose result exceeds this are passed over, unless they lead to a solution.
+    nearest: how many of the moves that leave one number are tried in a place, those that come nearest
+        the target, nearest first; None tries each with probability `keep`, in canonical order.
     give_up: when the budget is used up before a solution, end with "answer: none"; otherwise random
         failed attempts are left out until the search fits.
     """
@@ -53,6 +58,7 @@ class SearchTraces:
     noise: float = 0.0
     shuffle: float = 0.0
     largest: int | None = None
+    nearest: int | None = None
     give_up: bool = True
     seed: int = 0
 
@@ -62,6 +68,8 @@ class SearchTraces:
                 raise UserError(f"{name} is {value}; it is a probability and must lie between 0 and 1.")
         if self.budget < 1:
             raise UserError(f"budget is {self.budget}; a search needs at least 1 check.")
+        if self.nearest is not None and self.nearest < 1:
+            raise UserError(f"nearest is {self.nearest}; at least 1 move must be tried, or None for no such limit.")
 
     def trace(self, problem: Problem, number: int) -> str:
         """Demonstration `number` of a problem: a pure function of the config, the problem and the number.
@@ -81,11 +89,12 @@ class SearchTraces:
         self, values: tuple[int, ...], texts: tuple[str, ...], target: int, depth: int, rng: random.Random
     ) -> Iterator[Line]:
         """The lines of a search below a state, up to its first solution."""
-        for move in self._ordered(distinct_moves(values), rng):
+        for move in self._ordered(self._candidates(values, target), rng):
             after = join(values, move, move.value)
             leads = solvable(after, target)
             too_large = self.largest is not None and move.value > self.largest
-            if not leads and (too_large or rng.random() >= self.keep):
+            sure = self.nearest is not None and len(after) == 1
+            if not leads and (too_large or (not sure and rng.random() >= self.keep)):
                 continue
             text = join_text(texts[move.left], move.op, texts[move.right])
             if len(after) == 1:
@@ -111,8 +120,15 @@ class SearchTraces:
         value = _slip(move.value, target, rng) if rng.random() < self.noise else move.value
         return Line(depth, f"{operation}{value} {CHECK} {target} {NO} {BACK}", True)
 
+    def _candidates(self, values: tuple[int, ...], target: int) -> Sequence[Move]:
+        """The moves of a state that a search considers."""
+        found = distinct_moves(values)
+        if self.nearest is None or len(values) > 2:
+            return found
+        return sorted(found, key=lambda move: abs(move.value - target))[: self.nearest]
+
     def _ordered(self, moves: Sequence[Move], rng: random.Random) -> list[Move]:
-        """The canonical order, each neighbouring pair swapped with probability `shuffle`, no move twice."""
+        """The order given, each neighbouring pair swapped with probability `shuffle`, no move twice."""
         moves, i = list(moves), 0
         while self.shuffle and i + 1 < len(moves):
             if rng.random() < self.shuffle:

@@ -96,9 +96,13 @@ class SentencePieceTokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class SentencePiece:
-    """Byte-pair encoding learned from the training texts; every digit and every newline is a token of its own."""
+    """Byte-pair encoding learned from the training texts; every digit and every newline is a token of its own.
+
+    `symbols` are strings that are always one token, blanks and newlines inside them too, such as a trace's own words.
+    """
 
     vocab_size: int = 320
+    symbols: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.vocab_size <= _NUM_BYTES + _NUM_SPECIALS:
@@ -106,6 +110,8 @@ class SentencePiece:
                 f"vocab_size is {self.vocab_size}; it must exceed {_NUM_BYTES + _NUM_SPECIALS}, "
                 f"the {_NUM_BYTES} byte tokens and {_NUM_SPECIALS} special tokens."
             )
+        if not all(self.symbols) or len(set(self.symbols)) < len(self.symbols) or _BLANK in "".join(self.symbols):
+            raise UserError(f"symbols is {self.symbols}; they must be distinct, not empty, and without U+2581.")
 
     def train(self, texts: Iterable[str], path: Path) -> SentencePieceTokenizer:
         """Learn the pieces from texts and write the model to `path`; the same texts give the same file.
@@ -125,6 +131,7 @@ class SentencePiece:
             character_coverage=1.0,
             split_digits=True,
             split_by_unicode_script=False,  # "answer:" may be one piece
+            user_defined_symbols=[symbol.replace(" ", _BLANK) for symbol in self.symbols],
             normalization_rule_name="identity",
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
@@ -144,11 +151,12 @@ class SentencePiece:
         if not lines:
             raise UserError("There is no text to train a tokenizer on.")
         characters = len(set().union(*lines))
-        needed = _NUM_BYTES + _NUM_SPECIALS + characters
+        needed = _NUM_BYTES + _NUM_SPECIALS + len(self.symbols) + characters
         if self.vocab_size <= needed:
             raise UserError(
                 f"vocab_size is {self.vocab_size}; it must exceed {needed}: {_NUM_BYTES} byte tokens, "
-                f"{_NUM_SPECIALS} special tokens and the {characters} characters of the training text."
+                f"{_NUM_SPECIALS} special tokens, {len(self.symbols)} symbols and the {characters} characters of the "
+                "training text."
             )
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from rlsp_jax.data import Countdown, SearchTraces, SentencePiece
+from rlsp_jax.data import SEARCH_SYMBOLS, Countdown, SearchTraces, SentencePiece
 
 OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
@@ -39,3 +39,10 @@ def traces() -> list[str]:
 @pytest.fixture(scope="session")
 def tokenizer(traces, tmp_path_factory):
     return SentencePiece(vocab_size=320).train(traces, tmp_path_factory.mktemp("tokenizer") / "tokenizer.model")
+
+
+@pytest.fixture(scope="session")
+def worded(traces, tmp_path_factory):
+    """A tokenizer to which the words of a search are symbols."""
+    config = SentencePiece(vocab_size=320, symbols=SEARCH_SYMBOLS)
+    return config.train(traces, tmp_path_factory.mktemp("worded") / "tokenizer.model")

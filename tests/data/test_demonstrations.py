@@ -19,6 +19,7 @@ configs = st.builds(
     budget=st.integers(1, 9),
     shuffle=st.sampled_from([0.0, 0.5, 1.0]),
     noise=st.sampled_from([0.0, 0.5, 1.0]),
+    nearest=st.sampled_from([None, 1, 2]),
     give_up=st.booleans(),
     seed=st.integers(0, 3),
 )
@@ -222,6 +223,33 @@ def test_failing_children_are_kept_at_the_stated_rate():
     assert met > 500 and abs(kept - expected) / met < 0.05
 
 
+@pytest.mark.parametrize("nearest", [1, 2])
+def test_a_place_tries_the_moves_nearest_the_target_nearest_first(nearest):
+    config, met = SearchTraces(keep=1.0, budget=10**6, nearest=nearest), 0
+    for i, problem in enumerate(PROBLEMS):
+        _, target = identity(problem)
+        for place, tries in tries_by_place(config.trace(problem, i), problem):
+            distances = sorted(abs(move.value - target) for move in distinct_moves(place))
+            assert [abs(value - target) for value in tries] == distances[: nearest if distances[0] else 1]
+            met += 1
+    assert met > 100
+
+
+def tries_by_place(text, problem):
+    """Every state of two numbers that a search comes to, with the results checked there, in the order written."""
+    search, found, checked = Walk(*identity(problem)), [], False
+    for line in text.split("\n")[:-1]:
+        if "check" not in line:
+            checked = False
+        else:
+            if not checked:
+                found.append((search.stack[-1][0], []))
+            found[-1][1].append(int(TRY.fullmatch(line)[4]))
+            checked = True
+        search.read(line)
+    return found
+
+
 def test_giving_up_stops_at_the_last_check_of_the_budget():
     text = SearchTraces(keep=1.0, budget=5).trace(parse_question("1 2 12 = 7"), 0)
     assert text.endswith("try 2-1=1\ntry 1+12=13 check 7 no back\nanswer: none")
@@ -277,3 +305,8 @@ def test_probabilities_outside_the_unit_interval_are_refused(field, value):
 def test_a_budget_below_one_is_refused():
     with pytest.raises(ValueError, match=r"^budget is 0; a search needs at least 1 check\.$"):
         SearchTraces(budget=0)
+
+
+def test_a_place_where_nothing_may_be_tried_is_refused():
+    with pytest.raises(ValueError, match=r"^nearest is 0; at least 1 move must be tried"):
+        SearchTraces(nearest=0)

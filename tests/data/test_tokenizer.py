@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rlsp_jax.data import SentencePiece, load_sentencepiece, token_table
+from rlsp_jax.data import SEARCH_SYMBOLS, SentencePiece, load_sentencepiece, token_table
 
 
 @settings(max_examples=200, deadline=None)
@@ -18,17 +18,19 @@ from rlsp_jax.data import SentencePiece, load_sentencepiece, token_table
 @example(" \u2047 ⁇ \ufffd")
 @example("é漢字😀e\u0301")
 @example("3 7 12 = 33\ntry 3*12=36\ntry 36+7=43 check 33 no back\nback\nanswer: none")
-def test_every_string_round_trips(tokenizer, text):
+def test_every_string_round_trips(tokenizer, worded, text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert worded.decode(worded.encode(text)) == text
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text(alphabet=" \n\0\t▁a1-é=(try answer:"))
-def test_every_string_of_awkward_characters_round_trips_without_control_tokens(tokenizer, text):
-    ids = tokenizer.encode(text)
-    assert tokenizer.decode(ids) == text
-    assert not {tokenizer.eos_id, tokenizer.pad_id} & set(ids)
-    assert b"".join(tokenizer.id_to_bytes[i] for i in ids) == text.encode()
+@given(st.lists(st.sampled_from([*" \n\0\t▁a1-é=(", "try", "answer:", *SEARCH_SYMBOLS])).map("".join))
+def test_every_string_of_awkward_parts_round_trips_without_control_tokens(tokenizer, worded, text):
+    for each in (tokenizer, worded):
+        ids = each.encode(text)
+        assert each.decode(ids) == text
+        assert not {each.eos_id, each.pad_id} & set(ids)
+        assert b"".join(each.id_to_bytes[i] for i in ids) == text.encode()
 
 
 def test_bytes_that_are_not_utf8_become_replacement_characters(tokenizer):
@@ -48,6 +50,21 @@ def test_digits_newlines_and_common_words_are_single_tokens(tokenizer):
     assert pieces == ["try", " ", *"36+7=43", " check", " ", *"33", " no", " back", "\n"]
     for word in ("answer:", "back", " yes", *"0123456789"):
         assert len(tokenizer.encode(word)) == 1
+
+
+def test_a_symbol_is_one_token_with_its_blanks_and_its_newline(worded):
+    text = "try 36+7=43 check 33 no back\nback\ntry 3*7=21\ntry 21+12=33 check 33 yes\nanswer: (3*7)+12"
+    pieces = [worded.id_to_bytes[i].decode() for i in worded.encode(text)]
+    found = [piece for piece in pieces if piece in SEARCH_SYMBOLS]
+    assert found == ["try ", " check ", " no back\n", "back\n", "try ", "try ", " check ", " yes\n", "answer: "]
+    assert set(pieces) - set(SEARCH_SYMBOLS) <= {*"0123456789+*=()\n", ")+"}
+    assert worded.vocab_size == 320
+
+
+@pytest.mark.parametrize("symbols", [("a", "a"), ("",), ("a▁b",)])
+def test_impossible_symbols_are_refused(symbols):
+    with pytest.raises(ValueError, match="^symbols is .*; they must be distinct, not empty, and without U\\+2581"):
+        SentencePiece(320, symbols)
 
 
 def test_training_twice_writes_the_same_bytes(traces, tmp_path):
