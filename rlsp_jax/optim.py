@@ -1,9 +1,10 @@
-"""Optimizer configs → optax chains."""
+"""Optimizer configs → optax chains whose learning rate follows the stage's step, not their own count of updates."""
 
 import dataclasses
 
 import jax
 import optax
+from jax.typing import ArrayLike
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.schedules import Constant, Schedule
@@ -12,7 +13,11 @@ from rlsp_jax.types import PyTree
 
 @dataclasses.dataclass(frozen=True)
 class AdamW:
-    """Adam with decoupled weight decay (matrices only) and a clip of the global gradient norm."""
+    """Adam with decoupled weight decay (matrices only) and a clip of the global gradient norm.
+
+    The learning rate is a schedule of the step that `update(…, step=step)` is told: however many minibatches a step
+    has, and whichever of them are skipped, the rate is a function of the step alone.
+    """
 
     learning_rate: Schedule = Constant(3e-4)
     b1: float = 0.9
@@ -30,18 +35,30 @@ class AdamW:
 
     def make(self) -> optax.GradientTransformation:
         clip = optax.identity() if self.clip_norm is None else optax.clip_by_global_norm(self.clip_norm)
-        adam = optax.adamw(
-            self.learning_rate, b1=self.b1, b2=self.b2, eps=self.eps, weight_decay=self.weight_decay, mask=decay_mask
+        return optax.chain(
+            clip,
+            optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps),
+            optax.add_decayed_weights(self.weight_decay, mask=decay_mask),
+            follow(self.learning_rate),
         )
-        return optax.chain(clip, adam)
+
+
+def follow(learning_rate: Schedule) -> optax.GradientTransformationExtraArgs:
+    """Descend at the learning rate of the step that `update` is told."""
+
+    def update(updates, state, params=None, *, step: ArrayLike, **_):
+        rate = learning_rate(step)
+        return jax.tree.map(lambda u: -rate * u, updates), state
+
+    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
 
 
 def decay_mask(params: PyTree) -> PyTree:
-    """True for matrices; norms and biases are not decayed."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    """True for matrices, by name: norms and biases are not decayed, whatever their shape."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in ("kernel", "embedding"), params)
 
 
-def make_optimizer(**parts: AdamW) -> optax.GradientTransformation:
+def make_optimizer(**parts: AdamW) -> optax.GradientTransformationExtraArgs:
     """An optimizer for a dict of parameters, one config per top-level key."""
 
     def labels(params: PyTree) -> PyTree:

@@ -97,6 +97,7 @@ class TrainState(NamedTuple):
     reference: Params  # a copy: donated state never aliases it
     memory: PyTree  # what exploration kernels remember over training, by stream
     bad_steps: Int[Array, ""]  # non-finite updates in a row
+    skipped: Int[Array, ""]  # non-finite updates in all
 
 
 __all__ = [

@@ -5,6 +5,7 @@ import optax
 import pytest
 
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.models import ActorCritic, nano
 from rlsp_jax.optim import AdamW, decay_mask, make_optimizer
 from rlsp_jax.schedules import Constant, Linear
 
@@ -19,8 +20,8 @@ GRADIENTS = [jax.tree.map(lambda x: jnp.asarray(RNG.normal(size=x.shape), jnp.fl
 def run(optimizer, gradients):
     params, state = PARAMS, optimizer.init(PARAMS)
     update = jax.jit(optimizer.update)
-    for gradient in gradients:
-        updates, state = update(gradient, state, params)
+    for step, gradient in enumerate(gradients):
+        updates, state = update(gradient, state, params, step=step)
         params = optax.apply_updates(params, updates)
     return params
 
@@ -60,6 +61,24 @@ def test_only_matrices_decay():
     np.testing.assert_allclose(result["policy"]["kernel"], 0.95 * PARAMS["policy"]["kernel"], rtol=1e-6)
     np.testing.assert_array_equal(result["policy"]["bias"], PARAMS["policy"]["bias"])
     np.testing.assert_array_equal(result["value"]["kernel"], PARAMS["value"]["kernel"])
+
+
+def test_the_learning_rate_is_a_function_of_the_step_told_and_not_of_the_updates_taken():
+    rates = Linear(1.0, 0.0, 10)
+    optimizer = make_optimizer(policy=AdamW(rates, b1=0.0, b2=0.0, eps=0.0, clip_norm=None), value=AdamW())
+    state, ones = optimizer.init(PARAMS), jax.tree.map(jnp.ones_like, PARAMS)
+    for step in (0, 0, 0, 4, 4, 9):
+        updates, state = optimizer.update(ones, state, PARAMS, step=step)
+        np.testing.assert_allclose(updates["policy"]["bias"], -rates(step), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_norms_and_biases_never_decay_whatever_their_shape(scan_layers):
+    model = ActorCritic(nano(scan_layers=scan_layers, qkv_bias=True, value_heads=("a",), value_hidden=4), 16)
+    mask = decay_mask(jax.eval_shape(model.init, jax.random.key(0)))
+    names = {jax.tree_util.keystr(path): decays for path, decays in jax.tree_util.tree_leaves_with_path(mask)}
+    assert all(decays == name.endswith(("kernel']", "embedding']")) for name, decays in names.items())
+    assert any("bias" in name for name in names) and any("scale" in name for name in names)
 
 
 def test_every_part_of_the_parameters_needs_an_optimizer():

@@ -34,8 +34,11 @@ def accumulate(
 
 
 def apply_gradients(
-    optimizer: optax.GradientTransformation, state: TrainState, gradients: Params, frozen: Params | None = None
-) -> tuple[TrainState, dict[str, jax.Array]]:
+    optimizer: optax.GradientTransformationExtraArgs,
+    state: TrainState,
+    gradients: Params,
+    frozen: Params | None = None,
+) -> TrainState:
     """Take the step if every gradient is finite; otherwise keep the state and count a bad step.
 
     `frozen` (a tree of booleans, or None) marks parameters that stay as they are.
@@ -43,13 +46,13 @@ def apply_gradients(
     finite = all_finite(gradients)
     if frozen is not None:
         gradients = jax.tree.map(lambda g, still: jnp.where(still, 0.0, g), gradients, frozen)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, step=state.step)
     if frozen is not None:
         updates = jax.tree.map(lambda u, still: jnp.where(still, 0.0, u), updates, frozen)
     params = optax.apply_updates(state.params, updates)
-    new = state._replace(
+    return state._replace(
         params=choose(finite, params, state.params),
         opt_state=choose(finite, opt_state, state.opt_state),
         bad_steps=jnp.where(finite, 0, state.bad_steps + 1),
+        skipped=state.skipped + ~finite,
     )
-    return new, {"grad_norm": optax.tree.norm(gradients)}

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlsp_jax.algorithms.combination import Channel, Combination, Decoupled, logged_weights
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
@@ -95,7 +96,7 @@ class Config:
     epochs: int = 1  # passes over a step's rollouts
     minibatch_size: int = 32  # rows of one optimizer step
     micro_batches: int = 1  # equal parts of a minibatch, accumulated
-    target_kl: float | None = None  # the rest of the step is skipped once a minibatch is further away
+    target_kl: float | None = None  # the rest of the step is skipped once a minibatch is further away; None: never
     value_warmup_steps: int = 0  # first steps in which only the critics learn
     optimizer: AdamW = AdamW(Constant(2e-4))  # the policy's
     value_optimizer: AdamW = AdamW(Constant(3e-3))  # the critics'
@@ -108,7 +109,7 @@ class Config:
             raise UserError("streams is empty; PPO needs at least one reward stream.")
         if self.num_steps < 1 or self.epochs < 1:
             raise UserError(f"num_steps = {self.num_steps} and epochs = {self.epochs} must be at least 1.")
-        if rows < 1 or rows % self.minibatch_size:
+        if rows < 1 or self.minibatch_size < 1 or rows % self.minibatch_size:
             raise UserError(
                 f"prompts_per_step × samples_per_prompt = {rows} rows are not a multiple of "
                 f"minibatch_size = {self.minibatch_size}."
@@ -119,6 +120,11 @@ class Config:
             )
         if not 0 < self.clip < 1:
             raise UserError(f"clip is {self.clip}; it must lie in (0, 1).")
+        if self.target_kl is not None and self.target_kl <= 0:
+            raise UserError(f"target_kl is {self.target_kl}; it must be positive, or None for no early stop.")
+        if self.max_bad_steps < 1:
+            raise UserError(f"max_bad_steps is {self.max_bad_steps}; at least 1 bad update must be seen to stop a run.")
+        self.combination.check(self.channels, self.samples_per_prompt)
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
             raise UserError(f'Two streams share a name: {", ".join(names)} ("kl" is the KL to the reference).')
@@ -150,6 +156,7 @@ def init_state(config: Config, params: Params) -> TrainState:
         reference=copy(params["policy"]) if config.kl is not None else (),
         memory=init_memory(config.streams),
         bad_steps=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
     )
 
 
@@ -193,6 +200,7 @@ def make_experience_fn(model: ActorCritic, config: Config, heads: tuple[int, ...
         metrics = {"policy/logp_gap": gap}
         if config.kl is not None:
             metrics["policy/kl_reference"] = masked_mean(drift, rollout.mask)
+        metrics |= {f"advantage/{name}_std": result.spreads[k] for k, name in enumerate(config.value_heads)}
         metrics |= _explained(config, experience) | logged_weights(config.channels, state.step)
         return experience, metrics
 
@@ -255,9 +263,9 @@ def make_update_fn(model: ActorCritic, config: Config, heads: tuple[int, ...]) -
             batch = take_rows(experience, indices)
             loss_fn = functools.partial(loss, model, config, heads, step=state.step, counts=_counts(batch))
             gradients, metrics = accumulate(loss_fn, state.params, batch, config.micro_batches)
-            new, extra = apply_gradients(optimizer, state, gradients, _frozen(config, state))
-            metrics |= {"policy/grad_norm": extra["grad_norm"]}
-            too_far = metrics["policy/approx_kl"] > (config.target_kl or jnp.inf)
+            new = apply_gradients(optimizer, state, gradients, _frozen(config, state))
+            metrics |= {f"{part}/grad_norm": optax.tree.norm(gradients[part]) for part in ("policy", "value")}
+            too_far = metrics["policy/approx_kl"] > (jnp.inf if config.target_kl is None else config.target_kl)
             return (choose(stopped, state, new), stopped | too_far), (metrics, ~stopped)
 
         orders = [jax.random.permutation(key_of(key, "epoch", epoch), config.rows) for epoch in range(config.epochs)]
@@ -267,7 +275,11 @@ def make_update_fn(model: ActorCritic, config: Config, heads: tuple[int, ...]) -
         if config.kl is not None:
             state = state._replace(reference=config.reference.update(state.reference, state.params["policy"], step))
         means = {name: masked_mean(values, taken) for name, values in metrics.items()}
-        return state._replace(step=step), means | {"policy/updates": taken.sum().astype(jnp.float32)}
+        about = {
+            "policy/updates": taken.sum().astype(jnp.float32),
+            "policy/learning_rate": config.optimizer.learning_rate(state.step),
+        }
+        return state._replace(step=step), means | about
 
     return jax.jit(update, donate_argnums=0)
 

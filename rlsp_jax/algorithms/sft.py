@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
 from rlsp_jax.common.errors import UserError
@@ -30,7 +31,7 @@ class Config:
     num_demonstrations: int = 20_000  # written once, packed once, then drawn in a new order each epoch
     micro_batches: int = 1
     optimizer: AdamW = AdamW(Cosine(3e-3, 3000, warmup_steps=50))
-    max_bad_steps: int = 5
+    max_bad_steps: int = 5  # non-finite updates in a row that stop the run
 
     def __post_init__(self):
         if self.num_steps < 1:
@@ -41,6 +42,8 @@ class Config:
             )
         if self.num_demonstrations < 1:
             raise UserError(f"num_demonstrations is {self.num_demonstrations}; there is nothing to imitate.")
+        if self.max_bad_steps < 1:
+            raise UserError(f"max_bad_steps is {self.max_bad_steps}; it must be at least 1.")
 
 
 def init_state(config: Config, params: Params) -> TrainState:
@@ -48,11 +51,17 @@ def init_state(config: Config, params: Params) -> TrainState:
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=make_optimizer(policy=config.optimizer, value=config.optimizer).init(params),
+        opt_state=_optimizer(config).init(params),
         reference=(),
         memory=(),
         bad_steps=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
     )
+
+
+def _optimizer(config: Config):
+    """Of the policy; the critics, which have no gradient here, do not decay either."""
+    return make_optimizer(policy=config.optimizer, value=dataclasses.replace(config.optimizer, weight_decay=0.0))
 
 
 UpdateFn = Callable[[TrainState, Demonstrations], tuple[TrainState, dict[str, jax.Array]]]
@@ -60,7 +69,7 @@ UpdateFn = Callable[[TrainState, Demonstrations], tuple[TrainState, dict[str, ja
 
 def make_update_fn(model: ActorCritic, config: Config) -> UpdateFn:
     """`update(state, batch) -> (state, metrics)`, jitted; the given state is donated."""
-    optimizer = make_optimizer(policy=config.optimizer, value=config.optimizer)
+    optimizer = _optimizer(config)
 
     def update(state: TrainState, batch: Demonstrations):
         total = jnp.maximum(batch.mask.sum(), 1)
@@ -69,8 +78,10 @@ def make_update_fn(model: ActorCritic, config: Config) -> UpdateFn:
             return loss(model, params, rows, total)
 
         gradients, metrics = accumulate(loss_fn, state.params, batch, config.micro_batches)
-        new, extra = apply_gradients(optimizer, state, gradients)
-        return new._replace(step=state.step + 1), {f"sft/{k}": v for k, v in (metrics | extra).items()}
+        new = apply_gradients(optimizer, state, gradients)
+        metrics["grad_norm"] = optax.tree.norm(gradients["policy"])
+        metrics["learning_rate"] = config.optimizer.learning_rate(state.step)
+        return new._replace(step=state.step + 1), {f"sft/{name}": value for name, value in metrics.items()}
 
     return jax.jit(update, donate_argnums=0)
 
