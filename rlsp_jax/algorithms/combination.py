@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from rlsp_jax.common.masked import masked_whiten
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.masked import masked_var, masked_whiten
 from rlsp_jax.rewards import LeaveOneOut, Normalization, Whiten
-from rlsp_jax.rl import gae, leave_one_out
+from rlsp_jax.rl import combine, gae, leave_one_out
 from rlsp_jax.schedules import Constant, Schedule
 from rlsp_jax.types import Scores
 
@@ -26,6 +27,7 @@ class Advantages(NamedTuple):
     returns: Float[Array, "batch head time"]
     mask: Bool[Array, "batch time"]  # rows that some stream knows nothing of are out
     value_mask: Bool[Array, "batch head time"]
+    spreads: Float[Array, " head"]  # standard deviation of each critic's advantages, before normalization
 
 
 @runtime_checkable
@@ -50,6 +52,10 @@ class Combination(Protocol):
 
     def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]: ...
 
+    def check(self, channels: Sequence[Channel], group: int) -> None:
+        """Raise `UserError` when these channels, `group` samples per prompt, would teach nothing or be misread."""
+        ...
+
     def __call__(
         self,
         channels: Sequence[Channel],
@@ -68,21 +74,32 @@ class Decoupled:
     def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]:
         return tuple(channel.name for channel in channels)
 
+    def check(self, channels: Sequence[Channel], group: int) -> None:
+        for channel in channels:
+            check_siblings(channel.normalization, group, f"stream {channel.name!r}")
+
     def __call__(self, channels, scores, values, mask, step, group) -> Advantages:
         known = scores.valid[:, :, None] & mask
         total = jnp.zeros(mask.shape)
-        returns = []
+        returns, spreads = [], []
         for k, channel in enumerate(channels):
             rewards = scores.rewards[k]
             advantages, target = gae(rewards, values[:, k], mask, gamma=channel.gamma, lam=channel.lam)
             total += channel.weight(step) * normalize(channel.normalization, advantages, rewards, known[k], group)
             returns.append(target)
-        return Advantages(total, jnp.stack(returns, axis=1), jnp.all(known, axis=0), jnp.moveaxis(known, 0, 1))
+            spreads.append(jnp.sqrt(masked_var(advantages, known[k])))
+        return Advantages(
+            advantages=total,
+            returns=jnp.stack(returns, axis=1),
+            mask=jnp.all(known, axis=0),
+            value_mask=jnp.moveaxis(known, 0, 1),
+            spreads=jnp.stack(spreads),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Coupled:
-    """One mixed reward and one critic named "total", as in the papers."""
+    """One mixed reward and one critic named "total", as in the papers; γ, λ and normalization are the mixture's."""
 
     gamma: float = 1.0
     lam: float = 1.0
@@ -91,13 +108,28 @@ class Coupled:
     def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]:
         return ("total",)
 
+    def check(self, channels: Sequence[Channel], group: int) -> None:
+        for channel in channels:
+            if (channel.gamma, channel.lam, channel.normalization) != (1.0, 1.0, None):
+                raise UserError(
+                    f"Stream {channel.name!r} has a gamma, lam or normalization of its own, but Coupled streams share "
+                    "them: set them in Coupled(gamma=…, lam=…, normalization=…) and leave the stream's at their defaults."
+                )
+        check_siblings(self.normalization, group, "Coupled")
+
     def __call__(self, channels, scores, values, mask, step, group) -> Advantages:
-        weights = jnp.stack([channel.weight(step) for channel in channels])
-        reward = jnp.einsum("k,kbt->bt", weights, scores.rewards)
+        reward = combine(scores.rewards, jnp.stack([channel.weight(step) for channel in channels]))
         known = jnp.all(scores.valid, axis=0)[:, None] & mask
         advantages, returns = gae(reward, values[:, 0], mask, gamma=self.gamma, lam=self.lam)
+        spreads = jnp.sqrt(masked_var(advantages, known))[None]
         advantages = normalize(self.normalization, advantages, reward, known, group)
-        return Advantages(advantages, returns[:, None], known, known[:, None])
+        return Advantages(advantages, returns[:, None], known, known[:, None], spreads)
+
+
+def check_siblings(normalization: Normalization | None, group: int, whose: str) -> None:
+    """Leave-one-out compares siblings: with one sample per prompt every advantage would be 0."""
+    if isinstance(normalization, LeaveOneOut) and group < 2:
+        raise UserError(f"LeaveOneOut of {whose} compares samples of a prompt; set samples_per_prompt to 2 or more.")
 
 
 def normalize(
@@ -109,8 +141,9 @@ def normalize(
 ) -> Float[Array, "batch time"]:
     """Advantages on a common scale. Leave-one-out replaces the critic by the siblings' mean return."""
     match normalization:
-        case Whiten():
-            advantages = masked_whiten(advantages, known)
+        case Whiten(min_std):
+            spread = jnp.sqrt(masked_var(advantages, known))
+            advantages = masked_whiten(advantages, known) * jnp.minimum(1.0, spread / min_std)
         case LeaveOneOut():
             scores = leave_one_out(rewards.sum(axis=1), jnp.any(known, axis=1), group)
             advantages = jnp.broadcast_to(scores[:, None], advantages.shape)

@@ -66,7 +66,17 @@ def terminal(score: Float[Array, " batch"], mask: Bool[Array, "batch time"]) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Whiten:
-    """Advantages less their mean, over their standard deviation, both over the whole batch."""
+    """Advantages less their mean, over their standard deviation, both over the whole batch.
+
+    A spread below `min_std` is not blown up to 1 but divided by `min_std`: where everyone is paid the same, what
+    is left is the critic's own error.
+    """
+
+    min_std: float = 0.01
+
+    def __post_init__(self):
+        if not self.min_std > 0:
+            raise UserError(f"min_std is {self.min_std}; it must be positive.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +89,10 @@ Normalization = Whiten | LeaveOneOut
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """A named reward. `clip` bounds each token's reward to [-clip, clip] before anything else.
-
-    The kernel is None only in a stream that an algorithm fills itself, such as the KL to the reference.
-    """
+    """A named reward. `clip` bounds each token's reward to [-clip, clip] before anything else."""
 
     name: str
-    kernel: Kernel | None
+    kernel: Kernel
     weight: Schedule = Constant(1.0)
     gamma: float = 1.0
     lam: float = 1.0
@@ -103,8 +110,9 @@ class Stream:
 
 
 def init_memory(streams: Sequence[Stream]) -> dict[str, PyTree]:
-    """What every stream remembers before the first step, by name. ValueError when two share a name."""
-    return {stream.name: kernel.init() for stream, kernel in _kernels(streams)}
+    """What every stream remembers before the first step, by name. `UserError` when two share a name."""
+    check_names(streams)
+    return {stream.name: stream.kernel.init() for stream in streams}
 
 
 def score(
@@ -115,23 +123,19 @@ def score(
     memory: dict[str, PyTree],
 ) -> tuple[Scores, dict[str, PyTree]]:
     """Every stream's rewards, clipped but not weighted, in the order given, and what they remember next."""
+    check_names(streams)
     scores, remembered = [], {}
-    for stream, kernel in _kernels(streams):
-        (reward, valid), remembered[stream.name] = kernel(rollout, verdicts, token_bytes, memory[stream.name])
+    for stream in streams:
+        (reward, valid), remembered[stream.name] = stream.kernel(rollout, verdicts, token_bytes, memory[stream.name])
         limit = jnp.inf if stream.clip is None else stream.clip
         scores.append(Score(jnp.clip(reward, -limit, limit), valid))
     return Scores(*(jnp.stack(parts) for parts in zip(*scores, strict=True))), remembered
 
 
-def _kernels(streams: Sequence[Stream]) -> list[tuple[Stream, Kernel]]:
-    """Each stream with its kernel, checked to be scored together."""
+def check_names(streams: Sequence[Stream]) -> None:
+    """Raise `UserError` unless there are streams and each has a name of its own."""
     if not streams:
         raise UserError("There are no reward streams; give at least one.")
     name, count = Counter(stream.name for stream in streams).most_common(1)[0]
     if count > 1:
         raise UserError(f"{count} streams are named {name!r}; names must be unique.")
-    pairs = [(stream, stream.kernel) for stream in streams if stream.kernel is not None]
-    if len(pairs) < len(streams):
-        empty = next(stream.name for stream in streams if stream.kernel is None)
-        raise UserError(f"Stream {empty!r} has no kernel, so there is nothing to score it by.")
-    return pairs

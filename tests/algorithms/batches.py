@@ -41,7 +41,11 @@ def config(**changes) -> ppo.Config:
 
 
 DECOUPLED = config()
-COUPLED = config(combination=Coupled(gamma=0.95, lam=0.9, normalization=Whiten()), kl=None)
+COUPLED = config(
+    streams=tuple(Stream(stream.name, stream.kernel, stream.weight) for stream in (CORRECTNESS, EXPLORATION)),
+    combination=Coupled(gamma=0.95, lam=0.9, normalization=Whiten()),
+    kl=None,
+)
 LOSS = config(kl=ppo.KLLoss())
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlsp_jax.algorithms.combination import Coupled, Decoupled, logged_weights
-from rlsp_jax.rewards import LeaveOneOut, Stream, Whiten
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.rewards import Correctness, LeaveOneOut, Stream, Whiten
 from rlsp_jax.schedules import Constant, Linear
 from rlsp_jax.types import Scores
 from tests.algorithms import slow
@@ -19,8 +21,8 @@ NORMALIZATIONS = [None, Whiten(), LeaveOneOut()]
 
 def streams(first=None, second=None):
     return (
-        Stream("a", None, Linear(1.0, 0.5, 4), gamma=0.9, lam=0.8, normalization=first),
-        Stream("b", None, Constant(0.3), gamma=1.0, lam=0.95, normalization=second),
+        Stream("a", Correctness(), Linear(1.0, 0.5, 4), gamma=0.9, lam=0.8, normalization=first),
+        Stream("b", Correctness(), Constant(0.3), gamma=1.0, lam=0.95, normalization=second),
     )
 
 
@@ -76,7 +78,7 @@ def test_coupled_equals_a_slow_loop_over_streams_rows_and_tokens(normalization, 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS, ids=repr)
 def test_coupled_with_one_stream_of_weight_1_is_decoupled_with_that_stream(normalization):
-    stream = Stream("a", None, Constant(1.0), gamma=0.9, lam=0.8, normalization=normalization)
+    stream = Stream("a", Correctness(), Constant(1.0), gamma=0.9, lam=0.8, normalization=normalization)
     inputs = arrays(0, num_streams=1, num_heads=1)
     coupled = combined(Coupled(0.9, 0.8, normalization), (stream,), *inputs, 0)
     decoupled = combined(Decoupled(), (stream,), *inputs, 0)
@@ -130,6 +132,35 @@ def test_a_critic_learns_from_rows_that_another_stream_knows_nothing_of():
 
 def test_heads_are_named_after_streams_or_total():
     assert Decoupled().heads(streams()) == ("a", "b") and Coupled().heads(streams()) == ("total",)
+
+
+def test_what_coupled_streams_share_is_not_a_streams_own():
+    plain = (Stream("a", Correctness()), Stream("b", Correctness(), Constant(0.3)))
+    Coupled(gamma=0.9, normalization=Whiten()).check(plain, 1)
+    for change in ({"gamma": 0.9}, {"lam": 0.9}, {"normalization": Whiten()}):
+        with pytest.raises(UserError, match="^Stream 'b' has a gamma, lam or normalization of its own"):
+            Coupled().check((plain[0], dataclasses.replace(plain[1], **change)), 1)
+
+
+def test_leave_one_out_needs_siblings():
+    Decoupled().check(streams(LeaveOneOut()), 2)
+    with pytest.raises(UserError, match="^LeaveOneOut of stream 'a' compares samples of a prompt; set samples_per"):
+        Decoupled().check(streams(LeaveOneOut()), 1)
+    with pytest.raises(UserError, match="^LeaveOneOut of Coupled compares"):
+        Coupled(normalization=LeaveOneOut()).check((Stream("a", Correctness()),), 1)
+
+
+@pytest.mark.parametrize("noise, size", [(1e-3, 0.1), (0.3, 1.0)])
+def test_whitening_does_not_blow_up_what_a_stream_that_pays_everyone_alike_leaves(noise, size):
+    """Advantages are then the critic's errors: below `min_std` they are divided by it, above it they get size 1."""
+    _, _, mask = arrays(4)
+    values = jnp.asarray(noise * np.random.default_rng(0).normal(size=(ROWS, 1, TIME)), jnp.float32)
+    scores = Scores(jnp.zeros((1, ROWS, TIME)), jnp.ones((1, ROWS), bool))
+    stream = Stream("a", Correctness(), normalization=Whiten(min_std=0.01), lam=0.0)
+    result = combined(Decoupled(), (stream,), scores, values, mask, 0)
+    spread = float(np.std(np.asarray(result.advantages)[np.asarray(mask)]))
+    assert spread == pytest.approx(size, rel=0.9) and (noise > 0.01) == (abs(spread - 1) < 1e-3)
+    np.testing.assert_allclose(spread, min(1.0, float(result.spreads[0]) / 0.01), rtol=2e-2)
 
 
 def test_only_weights_that_change_are_logged():

@@ -54,10 +54,12 @@ def test_a_golden_step():
         "policy/approx_kl": 0.023717,
         "policy/clip_fraction": 0.399095,
         "policy/entropy": 1.997300,
-        "policy/grad_norm": 58.75657,
+        "policy/grad_norm": 55.48990,
+        "policy/learning_rate": 3e-4,
         "policy/loss": 0.118667,
         "policy/ratio": 1.098946,
         "policy/updates": 4.0,
+        "value/grad_norm": 18.06814,
         "value/loss": 69.86899,
     }
     assert {name: float(value) for name, value in metrics.items()} == pytest.approx(expected, abs=1e-4, rel=1e-5)
@@ -68,25 +70,46 @@ def test_a_golden_step():
 
 # ---- on-policy, and what a learning rate of 0 shows ----
 
+STILL = batches.config(
+    streams=(dataclasses.replace(batches.CORRECTNESS, weight=Constant(0.8)), batches.EXPLORATION),
+    optimizer=AdamW(Constant(0.0), weight_decay=0.1),
+    value_optimizer=AdamW(Constant(0.0), weight_decay=0.1),
+)
+generate = make_generate_fn(batches.MODEL, STILL.sampling, eos_id=1, pad_id=0)
 
-def test_learning_rate_0_keeps_ratio_kl_and_parameters_flat_for_ten_steps():
-    """Real rollouts, scored again by the learner in another order of rows: any disagreement would show."""
-    still = AdamW(Constant(0.0), weight_decay=0.1)
-    config = batches.config(optimizer=still, value_optimizer=still)
-    generate = make_generate_fn(batches.MODEL, config.sampling, eos_id=1, pad_id=0)
-    state = batches.state(config)
-    before = host(state.params)
-    for step in range(10):
-        prompts, key = batches.rollout(seed=step).prompts, jax.random.key(step)
-        rollout = generate(state.params["policy"], prompts, key, jnp.float32(config.sampling.temperature))
-        made, health = batches.experience_fn(batches.DECOUPLED)(state, rollout, batches.scores(rollout, seed=step))
-        state, metrics = update(config, state, made, key)
-        assert float(health["policy/logp_gap"]) < 2e-4
-        assert abs(float(metrics["policy/ratio"]) - 1) < 1e-4
-        assert abs(float(metrics["policy/approx_kl"])) < 1e-6
-        assert float(metrics["policy/clip_fraction"]) == 0
+
+def one_step(state, seed):
+    """A rollout, its experience and its update without learning: the state after it and everything logged."""
+    prompts, key = batches.rollout(seed=seed).prompts, jax.random.key(seed)
+    rollout = generate(state.params["policy"], prompts, key, jnp.float32(STILL.sampling.temperature))
+    made, health = batches.experience_fn(STILL)(state, rollout, batches.scores(rollout, seed=seed))
+    state, metrics = update(STILL, state, made, key)
+    return state, {name: float(value) for name, value in (health | metrics).items()}
+
+
+def test_learning_rate_0_keeps_every_logged_quantity_flat_for_ten_steps():
+    """The same prompts and keys every step: whatever the policy or its critics had learned would show somewhere."""
+    state = batches.state(STILL)
+    before, logged = host(state.params), []
+    for _ in range(10):
+        state, metrics = one_step(state, seed=0)
+        logged.append(metrics)
+    assert {"policy/loss", "policy/entropy", "value/loss", "policy/logp_gap"} <= logged[0].keys()
+    for metrics in logged[1:]:
+        assert metrics == pytest.approx(logged[0], abs=1e-6, rel=1e-6)
     same(state.params, before)
     assert int(state.step) == 10
+
+
+def test_learning_rate_0_stays_on_policy_whatever_is_sampled():
+    """Rollouts of ten seeds, scored again by the learner in another order of rows: any disagreement would show."""
+    state = batches.state(STILL)
+    for seed in range(10):
+        state, metrics = one_step(state, seed)
+        assert metrics["policy/logp_gap"] < 2e-4
+        assert abs(metrics["policy/ratio"] - 1) < 1e-4
+        assert abs(metrics["policy/approx_kl"]) < 1e-6
+        assert metrics["policy/clip_fraction"] == 0
 
 
 # ---- early stop ----

@@ -109,7 +109,6 @@ def test_an_impossible_stream_is_refused(change, message):
     [
         ((), "no reward streams"),
         ((Stream("a", Correctness()), Stream("a", Truncation())), "2 streams are named 'a'"),
-        ((Stream("a", None),), "Stream 'a' has no kernel"),
     ],
 )
 def test_streams_that_cannot_be_scored_together_are_refused(streams, message):
