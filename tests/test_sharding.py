@@ -112,7 +112,14 @@ MODELS = {
     "a critic of its own": nano(value_heads=("a",), value_trunk="separate"),
     "scanned": nano(scan_layers=True, qkv_bias=True, value_heads=("a",)),
 }
-MEMORYLESS = dict(streams=(rewards.Stream("a", rewards.Correctness()),), prompts_per_step=8, minibatch_size=8)
+REMEMBERING = dict(
+    streams=(
+        rewards.Stream("a", rewards.TrainingNovelty(buckets=64)),
+        rewards.Stream("b", rewards.Sum(((1.0, rewards.TrainingNovelty(buckets=32)), (0.5, rewards.Correctness())))),
+    ),
+    prompts_per_step=8,
+    minibatch_size=8,
+)
 
 
 def shapes(config: ModelConfig):
@@ -121,7 +128,7 @@ def shapes(config: ModelConfig):
 
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS.keys())
 def test_every_parameter_moment_and_reference_finds_its_line(config):
-    state = jax.eval_shape(functools.partial(ppo.init_state, ppo.Config(**MEMORYLESS)), shapes(config))
+    state = jax.eval_shape(functools.partial(ppo.init_state, ppo.Config(**REMEMBERING)), shapes(config))
     shardings = tree_shardings(mesh_of((2, 2, 2)), state, AXES)
     assert jax.tree.structure(shardings) == jax.tree.structure(state)
     policies = (shardings.params["policy"], shardings.reference)

@@ -135,7 +135,8 @@ def decode_until(
         running = state.stop_reason == RUNNING
         t = state.time
         with jax.named_scope("choose"):
-            logits = jnp.einsum("be,ev->bv", state.hidden, head.astype(state.hidden.dtype)).astype(jnp.float32)
+            narrow = head.astype(state.hidden.dtype)
+            logits = jnp.einsum("be,ev->bv", state.hidden, narrow, preferred_element_type=jnp.float32)
             logits = warp(logits, config, temperature=temperature)
             uniform = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t)))(state.keys)
             token = choose(logits, uniform, temperature == 0)

@@ -33,7 +33,8 @@ def attend(
     batch, time, heads, head_dim = queries.shape
     kv_heads = cache.keys.shape[-3]
     grouped = queries.reshape(batch, time, kv_heads, heads // kv_heads, head_dim)
-    scores = jnp.einsum("btkgd,bkds->bkgts", grouped, cache.keys).astype(jnp.float32) * head_dim**-0.5
+    scores = jnp.einsum("btkgd,bkds->bkgts", grouped, cache.keys, preferred_element_type=jnp.float32)
+    scores = scores * head_dim**-0.5
     scores = jnp.where(mask[:, None, None], scores, -jnp.inf)
     top = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
     weights = jnp.exp(scores - jnp.where(jnp.isfinite(top), top, 0.0))

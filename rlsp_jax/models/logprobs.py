@@ -39,7 +39,7 @@ def token_logprobs(
     @jax.checkpoint
     def piece(arrays):
         states, targets = arrays
-        logits = jnp.einsum("bte,ev->btv", states, head.astype(states.dtype)).astype(jnp.float32)
+        logits = jnp.einsum("bte,ev->btv", states, head.astype(states.dtype), preferred_element_type=jnp.float32)
         return gather_logprobs(logits if warp is None else warp(logits, targets), targets)
 
     logprobs, entropies = jax.lax.map(piece, (cut(hidden), cut(tokens)))

@@ -28,6 +28,7 @@ AXES = (
     (r"\w*norm/scale", (None,)),
     (r"heads/(hidden|out)/kernel", (None, None)),
     (r"heads/(hidden|out)/bias", (None,)),
+    (r"memory/.+", ()),  # what a reward kernel remembers
 )
 
 
