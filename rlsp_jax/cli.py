@@ -4,6 +4,7 @@ A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with 
 not need is not imported: `rlsp --help` and `rlsp report` start without JAX.
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -29,6 +30,7 @@ Flag = Annotated[bool, FlagCreatePairsOff]
 
 STYLES = {words.BACK: "yellow", words.NO: "red", words.YES: "green", words.ANSWER: "bold cyan"}
 VERDICTS = {"correct": "bold green", "wrong": "bold red", "unknown": "bold yellow"}
+NO_REPORT = "No report: pip install 'rlsp_jax[report]'"
 
 app = tyro.extras.SubcommandApp()
 
@@ -53,7 +55,6 @@ def train(
         resume: Go on with the run in the workdir; --no-resume refuses if there is one.
         tensorboard: Write TensorBoard events too.
     """
-    from rlsp_jax.report.page import write_report
     from rlsp_jax.training.environment import set_up_process
     from rlsp_jax.training.experiment_file import load_experiment
     from rlsp_jax.training.progress import Display
@@ -67,13 +68,13 @@ def train(
     if is_finished(workdir) and not overwrite:
         check_same(loaded.experiment, workdir)
         print(f"The run in {workdir} is finished; nothing is trained again (--overwrite starts anew).")
-        write_report(workdir)
+        _write_report(workdir)
     else:
         set_up_process()
         flags = dict(overwrite=overwrite, tensorboard=tensorboard)
-        run_training(loaded, workdir, Display(console), report=write_report, **flags)
+        run_training(loaded, workdir, Display(console), report=_write_report, **flags)
     _show_stages(console, workdir / SUMMARY_FILE)
-    print(f"Report: {workdir / 'report.html'}")
+    print(f"Report: {workdir / 'report.html'}" if _has_report() else f"{NO_REPORT}, then rlsp report {workdir}")
 
 
 @app.command
@@ -118,6 +119,7 @@ def sample(
     /,
     samples: int = 1,
     temperature: Annotated[float | None, arg(metavar="FLOAT")] = None,
+    seed: int = 0,
 ) -> None:
     """Type a problem and watch the newest policy think.
 
@@ -126,6 +128,7 @@ def sample(
         problem: Such as "3 7 12 = 33"; asked for at a prompt if absent.
         samples: How many responses.
         temperature: 0 is greedy; the temperature of training by default.
+        seed: Another one draws other responses.
     """
     import dataclasses
 
@@ -133,13 +136,17 @@ def sample(
     from rlsp_jax.training.evaluate import load_policy, make_think_fn, open_trained, own_sampling
     from rlsp_jax.training.progress import Display
 
+    if samples < 1:
+        raise UserError(f"--samples is {samples}; it must be at least 1.")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed is {seed}; it must be 0 or more, and less than 2³².")
     set_up_process()
     console = Console()
     with open_trained(workdir, Display(console)) as run:
         sampling = own_sampling(run.experiment)
         if temperature is not None:
             sampling = dataclasses.replace(sampling, temperature=temperature)
-        think = make_think_fn(run, load_policy(run)[-1], sampling)
+        think = make_think_fn(run, load_policy(run)[-1], sampling, seed=seed)
         if problem is not None:
             _think(console, think, problem, samples)
             return
@@ -157,6 +164,7 @@ def report(workdir: Workdir, /) -> None:
     Args:
         workdir: The run's folder.
     """
+    _check_report()
     from rlsp_jax.report.page import write_report
 
     check_run(workdir)
@@ -175,6 +183,7 @@ def compare(
         workdirs: Two or more runs' folders.
         output: The page to write.
     """
+    _check_report()
     from rlsp_jax.report.page import write_comparison
 
     if len(workdirs) < 2:
@@ -212,6 +221,27 @@ def config(
     else:
         for path, value in describe.flatten(first).items():
             print(f"{path} = {value!r}")
+
+
+# ---- reports, which need the `report` extra ----------------------------------------------------
+
+
+def _has_report() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("jinja2", "matplotlib"))
+
+
+def _check_report() -> None:
+    """Raise `UserError` unless reports can be written."""
+    if not _has_report():
+        raise UserError(f"{NO_REPORT}.")
+
+
+def _write_report(workdir: Path) -> None:
+    """Write the report where that is possible: training goes without."""
+    if _has_report():
+        from rlsp_jax.report.page import write_report
+
+        write_report(workdir)
 
 
 # ---- what is shown ------------------------------------------------------------------------------

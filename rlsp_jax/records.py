@@ -2,7 +2,7 @@
 
 run.json             RunInfo
 metrics.jsonl        one flat object per step: stage, step, seconds, then `area/name` → number
-evals/*.jsonl        EvalResult, one row per level and one for all levels together
+evals/*.jsonl        EvalResult, one row per level and last one for all levels together
 samples/*.jsonl      Sample
 summary.json         what a finished run showed (see `Summary`)
 """

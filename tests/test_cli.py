@@ -1,6 +1,7 @@
 """The command line as a person meets it: what it prints, and how it ends."""
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from rlsp_jax import cli
 from rlsp_jax.common.errors import Interrupted
+from rlsp_jax.verifiers import Countdown
 
 ROOT = Path(__file__).parent.parent
 DEBUG = str(ROOT / "experiments" / "debug.py")
@@ -102,8 +104,13 @@ def assert_one_sentence(ended: Ended, message: str) -> None:
         (("train", DEBUG, *sets("problems.heldout_share=0")), "No heldout problem turned up"),
         (("train", "nowhere/debug.py"), "There is no experiment file nowhere/debug.py"),
         (("train", DEBUG, "--no-resume", "--workdir", ROOT), "exists and is not the workdir of a run"),
+        (("train", DEBUG, *sets("model.dtype=foo")), "model.dtype wants one of 'float32', 'bfloat16', .*, not 'foo'"),
+        (("train", DEBUG, *sets("model.vocab_size=300")), "model.vocab_size is 300, but the tokenizer has 320 tokens"),
+        (("train", DEBUG, *sets("model.vocab_size=384")), "model.vocab_size is 384, but the tokenizer has 320 tokens"),
         (("evaluate", ROOT), "is not the workdir of a run: there is no run.json in it"),
         (("sample", ROOT, "1 2 3 = 4"), "is not the workdir of a run"),
+        (("sample", ROOT, "1 2 3 = 4", "--samples", "0"), "--samples is 0; it must be at least 1"),
+        (("sample", ROOT, "1 2 3 = 4", "--seed", "-1"), "--seed is -1; it must be 0 or more"),
         (("report", ROOT), "is not the workdir of a run"),
         (("compare", ROOT, ROOT), "is not the workdir of a run"),
         (("compare", ROOT), "give at least two workdirs"),
@@ -133,6 +140,15 @@ def test_after_a_mistake_the_corrected_command_may_use_the_same_workdir(rlsp, tm
 def test_a_workdir_that_cannot_be_written_is_one_sentence(rlsp, tmp_path):
     (tmp_path / "file").touch()
     assert_one_sentence(rlsp("train", DEBUG, "--workdir", tmp_path / "file" / "run"), "Not a directory: .*/file/run")
+
+
+def test_a_workdir_that_another_process_trains_in_is_refused(rlsp, tmp_path):
+    with open(tmp_path / "run.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for flags in ((), ("--overwrite",)):
+            ended = rlsp("train", DEBUG, "--workdir", tmp_path, *flags)
+            assert_one_sentence(ended, "Another process trains in .*; let it end or stop it first")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
 
 
 def test_a_full_disk_is_one_sentence(rlsp, trained, monkeypatch):
@@ -220,6 +236,31 @@ def test_a_finished_run_is_reported_and_not_trained_again(rlsp, trained):
     assert (trained / "report.html").is_file()
 
 
+def test_without_the_report_extra_runs_go_on_and_reports_say_what_to_install(rlsp, trained, tmp_path, monkeypatch):
+    workdir = shutil.copytree(trained, tmp_path / "run")
+    (workdir / "report.html").unlink()
+    monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not installed
+    ended = rlsp("train", DEBUG, "--workdir", workdir, *sets(*TINY))
+    assert ended.code == 0 and not (workdir / "report.html").exists()
+    assert ended.out.endswith(f"No report: pip install 'rlsp_jax[report]', then rlsp report {workdir}\n")
+    for words in (("report", workdir), ("compare", workdir, workdir)):
+        assert_one_sentence(rlsp(*words), r"No report: pip install 'rlsp_jax\[report\]'")
+
+
+@pytest.mark.slow
+def test_training_needs_nothing_of_the_report_extra(tmp_path):
+    script = f"""
+import sys
+sys.modules |= dict.fromkeys(["jinja2", "matplotlib"])
+from rlsp_jax import cli
+sys.argv = ["rlsp", "train", {DEBUG!r}, "--workdir", {str(tmp_path)!r}, *{sets(*TINY)!r}]
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0 and "No report: pip install" in ended.stdout, ended.stderr
+    assert (tmp_path / "summary.json").is_file() and not (tmp_path / "report.html").exists()
+
+
 def test_another_config_and_no_resume_are_refused_and_lose_nothing(rlsp, trained):
     before = sorted(path.name for path in trained.rglob("*"))
     assert_one_sentence(rlsp("train", DEBUG, "--workdir", trained), "stages.0.num_steps was 2 and is 40")
@@ -267,6 +308,17 @@ def test_sample_writes_a_response_and_its_verdict(rlsp, trained):
     assert len(re.findall(r"^(correct|wrong|unknown): ", ended.out, re.MULTILINE)) == 2
     greedy = [rlsp("sample", trained, "7 3 12 = 33", "--temperature", "0").out for _ in range(2)]
     assert greedy[0] == greedy[1] != ended.out
+
+
+def test_sample_draws_the_same_with_the_same_seed_and_other_responses_with_another(rlsp, trained):
+    drawn = [rlsp("sample", trained, "7 3 12 = 33", "--seed", seed).out for seed in ("0", "5", "5", str(2**32 - 1))]
+    assert drawn[1] == drawn[2] and len(set(drawn)) == 3
+    assert rlsp("sample", trained, "7 3 12 = 33").out == drawn[0]
+
+
+def test_sample_judges_in_a_worker_that_no_response_can_hang(rlsp, trained, monkeypatch):
+    monkeypatch.setattr(Countdown, "verify", lambda *_: pytest.fail("judged in this process"))
+    assert re.search("^(correct|wrong|unknown): ", rlsp("sample", trained, "7 3 12 = 33").out, re.MULTILINE)
 
 
 def test_sample_asks_until_there_is_nothing_more(rlsp, trained, monkeypatch):

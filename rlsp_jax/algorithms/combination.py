@@ -113,7 +113,7 @@ class Coupled:
             if (channel.gamma, channel.lam, channel.normalization) != (1.0, 1.0, None):
                 raise UserError(
                     f"Stream {channel.name!r} has a gamma, lam or normalization of its own, but Coupled streams share "
-                    "them: set them in Coupled(gamma=…, lam=…, normalization=…) and leave the stream's at their defaults."
+                    "one: set Coupled(gamma=…, lam=…, normalization=…) and leave the stream's at their defaults."
                 )
         check_siblings(self.normalization, group, "Coupled")
 

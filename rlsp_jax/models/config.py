@@ -1,9 +1,10 @@
 """The shape of a model, as a value."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.literals import describe_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +33,12 @@ class ModelConfig:
     value_hidden: int = 0  # width of a hidden layer in front of the value heads; 0 is a linear head
     scan_layers: bool = False
     remat: Literal["none", "full", "dots"] = "none"
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     def __post_init__(self):
+        for name, wanted in get_type_hints(type(self)).items():
+            if get_origin(wanted) is Literal and (value := vars(self)[name]) not in get_args(wanted):
+                raise UserError(f"model.{name} is {value!r}; it must be {describe_type(wanted)}.")
         for name in ("num_layers", "embed_dim", "num_heads", "num_kv_heads", "head_dim", "mlp_dim", "max_length"):
             if (size := vars(self)[name]) < 1:
                 raise UserError(f"model.{name} is {size}; it must be at least 1.")

@@ -3,6 +3,7 @@
 from jax.sharding import Mesh
 
 from rlsp_jax.algorithms import ppo, sft
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import Tokenizer, encode_prompts
 from rlsp_jax.records import Problem
 from rlsp_jax.sharding import check_rows
@@ -24,6 +25,15 @@ def check_sizes(experiment: Experiment, mesh: Mesh) -> None:
         sizes |= {f"{part} of stage {name!r}": size for part, size in parts.items()}
     check_rows(mesh, **sizes)
     _shown_problems(experiment)
+
+
+def check_vocab(experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """Raise `UserError` unless the model knows every token, and no id that is none."""
+    if experiment.model.vocab_size not in (None, tokenizer.vocab_size):
+        raise UserError(
+            f"model.vocab_size is {experiment.model.vocab_size}, but the tokenizer has {tokenizer.vocab_size} tokens; "
+            "set it to that number, or to None, which means the same."
+        )
 
 
 def check_prompts(experiment: Experiment, tokenizer: Tokenizer) -> None:

@@ -86,22 +86,23 @@ def own_sampling(experiment: Experiment) -> SamplingConfig:
 ThinkFn = Callable[..., Iterator[tuple[str, Outcome | None]]]
 
 
-def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig) -> ThinkFn:
+def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig, *, seed: int = 0) -> ThinkFn:
     """`think(question, sample=0)`: the response to a typed problem as it grows, at last with its outcome."""
     begin, go_on = make_stream_fns(run.model, sampling, eos_id=run.tokenizer.eos_id, pad_id=run.tokenizer.pad_id)
     temperature = jnp.float32(sampling.temperature)
     rows = row_shards(run.mesh)  # the same prompt in each; one is shown
+    responder = run.responder(sampling, rows)
 
     def think(question: str, *, sample: int = 0) -> Iterator[tuple[str, Outcome | None]]:
         problem = parse_question(question)
-        prompts = run.responder(sampling, rows).prompts([problem], samples=rows, first=sample * rows)
-        state = begin(policy, prompts, key_of(run.key, "sample", 0))
+        prompts = responder.prompts([problem], samples=rows, first=sample * rows)
+        state = begin(policy, prompts, key_of(run.key, "sample", seed))
         for until in range(STREAM_TOKENS, sampling.max_response + STREAM_TOKENS, STREAM_TOKENS):
             state = go_on(policy, prompts, state, temperature, jnp.int32(min(until, sampling.max_response)))
             tokens, mask, reason = jax.device_get((state.tokens[0], state.mask[0], state.stop_reason[0]))
             text = run.tokenizer.decode(tokens[mask].tolist())
             if reason >= 0 or until >= sampling.max_response:
-                yield text, run.experiment.verifier.verify(problem.truth, text)
+                yield text, responder.outcomes([problem], [text])[0]
                 return
             yield text, None
 

@@ -1,6 +1,7 @@
 """The reinforcement-learning loop: prompts → rollout → verdicts → scores → experience → update."""
 
 import functools
+import math
 
 import jax
 
@@ -26,16 +27,17 @@ def train_rl(run: Run, index: int, config: ppo.Config, params: Params) -> Params
     with run.spent.phase("setup"):
         state = run.place(ppo.init_state(config, params))
     every = run.experiment.checkpoint_every
+    first = sum(earlier.num_steps * earlier.prompts_per_step for earlier in run.earlier_stages(index))
     with StageRun(run, index, config, state, log_every=1, save_every=every) as stage:
         for step in stage.steps():
             state = stage.state
-            problems = training_problems(run, config, step)
+            problems = training_problems(run, config, first, step)
             prompts = responder.prompts(problems, samples=config.samples_per_prompt)
-            rollout = responder.generate(state.params["policy"], prompts, key_of(run.key, "rollout", step))
+            rollout = responder.generate(state.params["policy"], prompts, key_of(stage.key, "rollout", step))
             verdicts = responder.verify(rollout, [p for p in problems for _ in range(config.samples_per_prompt)])
             scores, memory = pay(rollout, verdicts, run.judge.token_bytes, state.memory)
             experience, health = make_experience(state, rollout, scores)
-            stage.state, learned = update(state._replace(memory=memory), experience, key_of(run.key, "update", step))
+            stage.state, learned = update(state._replace(memory=memory), experience, key_of(stage.key, "update", step))
             metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | health | learned
             about = f"problems {problems[0].number} to {problems[-1].number} of the training split"
             values = stage.record(step, metrics, tokens="rollout/tokens", about=about)
@@ -43,18 +45,23 @@ def train_rl(run: Run, index: int, config: ppo.Config, params: Params) -> Params
     return stage.state.params
 
 
-def training_problems(run: Run, config: ppo.Config, step: int) -> list[Problem]:
-    """The problems of a step: the next ones of the unlimited training split."""
-    return run.experiment.problems.problems("train", step * config.prompts_per_step, config.prompts_per_step)
+def training_problems(run: Run, config: ppo.Config, first: int, step: int) -> list[Problem]:
+    """The problems of a step: the next ones of the unlimited training split, from `first` on."""
+    return run.experiment.problems.problems("train", first + step * config.prompts_per_step, config.prompts_per_step)
 
 
 def check_gap(gap: float, largest: float, step: int) -> None:
     """Sampler and learner score the same tokens: stop when they disagree."""
-    if not gap <= largest:  # NaN is no agreement
+    if not math.isfinite(gap):
+        raise UserError(
+            f"The sampler's or the learner's log-probabilities are not finite at step {step}; with a lower learning "
+            "rate it is another run: give it another --workdir, or add --overwrite."
+        )
+    if gap > largest:
         raise UserError(
             f"The sampler's and the learner's log-probabilities differ by {gap:.3g} nats a token at step {step}, more "
-            f"than max_logp_gap = {largest:g}, so the update would be off-policy; compute both in the same dtype, or "
-            "raise max_logp_gap."
+            f"than max_logp_gap = {largest:g}, so the update is off-policy; raise max_logp_gap to go on from there, or "
+            "start another run with model.dtype=float32, in which they agree."
         )
 
 

@@ -60,6 +60,11 @@ class Run:
         """A train state on the mesh: optimizer moments and references lie as their parameters do."""
         return jax.device_put(state, tree_shardings(self.mesh, state, AXES))
 
+    def earlier_stages(self, index: int) -> list[Any]:
+        """The configs of the same kind that come before a stage: what they have drawn is not drawn again."""
+        stages = self.experiment.stages
+        return [stage for stage in stages[:index] if stage.kind == stages[index].kind]
+
     def stage_folder(self, index: int) -> Path:
         return stage_folder(self.workdir, self.experiment, index)
 
@@ -103,7 +108,8 @@ class Run:
             evaluator = self.evaluator(config)
             results, samples = evaluator(policy, key_of(self.key, config.name, 0), stage=name, step=step)
         append_rows(self.workdir / "samples" / f"{config.name}.jsonl", [to_row(sample) for sample in samples])
-        append_rows(self.workdir / "evals" / f"{config.name}.jsonl", self.result_rows(results))
+        overall, *by_level = self.result_rows(results)
+        append_rows(self.workdir / "evals" / f"{config.name}.jsonl", [*by_level, overall])  # the last row seals it
         best = results[0]
         drawn = f", pass@1 {best.pass_at['1']:.3f}" if best.pass_at else ""
         self.display.say(
@@ -116,6 +122,7 @@ class Run:
         return [to_row(result) | {"training_tokens": self.spent.tokens_generated} for result in results]
 
     def _recorded(self, name: str, index: int, step: int) -> bool:
-        stage = self.experiment.stage_names[index]
+        """Whether an evaluation is written down as a whole: its row over all levels is the last to be written."""
+        sought = (self.experiment.stage_names[index], step, "all")
         rows = read_rows(self.workdir / "evals" / f"{name}.jsonl")
-        return any(row["stage"] == stage and row["step"] == step for row in rows)
+        return any((row["stage"], row["step"], row["level"]) == sought for row in rows)

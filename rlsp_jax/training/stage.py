@@ -10,6 +10,8 @@ import numpy as np
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import Interrupted, UserError
+from rlsp_jax.common.random import stream as key_of
+from rlsp_jax.common.trees import all_finite
 from rlsp_jax.training.run import Run
 from rlsp_jax.types import TrainState
 
@@ -18,7 +20,8 @@ class StageRun:
     """Counts a stage's steps from where its newest checkpoint left off.
 
     Inside a `with` block, loop over `steps()`; there, replace `state` and `record` what the step made. Between two
-    steps it evaluates and saves on schedule; on Ctrl-C the block saves and ends with `Interrupted`.
+    steps it evaluates and saves on schedule; on Ctrl-C the block saves and ends with `Interrupted`. A `UserError`
+    that stops the stage finds it saved too, unless the parameters are no longer finite.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class StageRun:
         self.run, self.config, self.name, self.index = run, config, run.experiment.stage_names[index], index
         self.state, self.done = state, 0
         self._log_every, self._save_every = log_every, save_every
+        self.key = key_of(run.key, "stage", index)
         self._saver = Saver(run.stage_folder(index))
         step = self._saver.latest_step()
         if step is not None:
@@ -54,6 +58,9 @@ class StageRun:
                 self._save()
                 where = f"after step {self.done} of {self.config.num_steps} of stage {self.name!r}"
                 raise Interrupted(f"Stopped {where}; everything is saved.") from None
+            if isinstance(error, UserError) and all_finite(self.state.params):
+                self.done = int(self.state.step)  # one more, if the step that is complained of was taken
+                self._save()
         finally:
             self.run.display.end()
             self._saver.close()
@@ -83,13 +90,13 @@ class StageRun:
         `metrics[tokens]` is how many tokens the step generated or read. `about` names what it learned from, for the
         message of the `UserError` that ends a stage whose updates are not finite.
         """
-        fetched = jax.device_get({**metrics, "update/not_finite": self.state.bad_steps})
+        fetched, bad_steps = jax.device_get(({**metrics, "update/skipped": self.state.skipped}, self.state.bad_steps))
         values = {name: float(value) for name, value in fetched.items()}
         values["speed/tokens"] = values[tokens] * self._steps_per_second(step + 1)
         self.run.spent.tokens_generated += int(values.get("rollout/tokens", 0))
         self.run.write_metrics(self.index, step, values)
         self.run.display.update(step + 1, values)
-        self._check_finite(step, int(values["update/not_finite"]), about)
+        self._check_finite(step, int(bad_steps), about)
         return values
 
     def _steps_per_second(self, done: int) -> float:
@@ -102,7 +109,8 @@ class StageRun:
         if count >= self.config.max_bad_steps:
             raise UserError(
                 f"Stage {self.name!r} stopped at step {step} ({about}): the loss or its gradients were not finite in "
-                f"{count} updates in a row, which were skipped; lower the learning rate and start anew."
+                f"{count} updates in a row, which were skipped; with a lower learning rate it is another run: give it "
+                "another --workdir, or add --overwrite."
             )
 
     def _watch(self) -> None:

@@ -18,12 +18,13 @@ def train_supervised(run: Run, index: int, config: sft.Config, params: Params) -
     """Imitate; return the parameters after the last step."""
     with run.spent.phase("setup"), run.interrupts.abortable():
         run.display.say(f"Writing {config.num_demonstrations:,} demonstrations.")
-        pool = write_demonstrations(run, config)
+        first = sum(earlier.num_demonstrations for earlier in run.earlier_stages(index))
+        pool = write_demonstrations(run, config, first)
         update = sft.make_update_fn(run.model, config)
         state = run.place(sft.init_state(config, params))
     with StageRun(run, index, config, state, log_every=LOG_EVERY, save_every=SAVE_EVERY) as stage:
         for step in stage.steps():
-            rows = take_rows(pool, batch_rows(len(pool.tokens), config.batch_size, step, run.experiment.seed))
+            rows = take_rows(pool, batch_rows(len(pool.tokens), config.batch_size, step, (run.experiment.seed, index)))
             stage.state, metrics = update(stage.state, place_rows(run.mesh, rows))
             if stage.due(step):
                 tokens = np.asarray(rows.mask.sum())
@@ -33,24 +34,24 @@ def train_supervised(run: Run, index: int, config: sft.Config, params: Params) -
     return stage.state.params
 
 
-def write_demonstrations(run: Run, config: sft.Config) -> Demonstrations:
-    """All demonstrations of the stage, packed; the same ones every time."""
-    count = config.num_demonstrations
-    questions, responses = demonstration_texts(run.experiment.problems, config.demonstrations, count)
+def write_demonstrations(run: Run, config: sft.Config, first: int) -> Demonstrations:
+    """All demonstrations of the stage, packed; the same ones every time, and others than those of earlier stages."""
+    numbers = range(first, first + config.num_demonstrations)
+    questions, responses = demonstration_texts(run.experiment.problems, config.demonstrations, numbers)
     return pack(run.tokenizer, questions, responses, length=config.row_length)
 
 
-def demonstration_texts(source: Countdown, demonstrations: SearchTraces, count: int) -> tuple[list[str], list[str]]:
-    """Questions of the first `count` demonstration problems and a worked response to each."""
-    problems = source.problems("demonstrations", 0, count)
-    return [p.question for p in problems], [demonstrations.trace(p, i) for i, p in enumerate(problems)]
+def demonstration_texts(source: Countdown, demonstrations: SearchTraces, numbers: range) -> tuple[list[str], list[str]]:
+    """Questions of these demonstration problems and a worked response to each."""
+    problems = source.problems("demonstrations", numbers.start, len(numbers))
+    return [p.question for p in problems], [demonstrations.trace(p, p.number) for p in problems]
 
 
-def batch_rows(total: int, batch_size: int, step: int, seed: int) -> np.ndarray:
+def batch_rows(total: int, batch_size: int, step: int, seed: tuple[int, ...]) -> np.ndarray:
     """The rows of a step's batch: a new order of all rows each epoch, a function of the step alone."""
     places = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = np.unique(places // total)
-    orders = {epoch: np.random.default_rng((seed, int(epoch))).permutation(total) for epoch in epochs}
+    orders = {epoch: np.random.default_rng((*seed, int(epoch))).permutation(total) for epoch in epochs}
     return np.asarray([orders[place // total][place % total] for place in places])
 
 

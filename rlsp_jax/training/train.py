@@ -1,6 +1,7 @@
 """`rlsp train`: open the workdir, run the stages in order, write the summary."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.data import SearchTraces, Tokenizer, load_sentencepiece
 from rlsp_jax.evaluation import make_judge
 from rlsp_jax.sharding import make_mesh
-from rlsp_jax.training.checks import check_prompts, check_sizes
+from rlsp_jax.training.checks import check_prompts, check_sizes, check_vocab
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.experiment_file import Loaded
 from rlsp_jax.training.interrupts import Interrupts
@@ -22,13 +23,14 @@ from rlsp_jax.training.run import Run
 from rlsp_jax.training.spent import Spent
 from rlsp_jax.training.summary import write_summary
 from rlsp_jax.training.supervised import demonstration_texts, train_supervised
-from rlsp_jax.training.workdir import newest_stage, open_workdir
+from rlsp_jax.training.workdir import locked, newest_stage, open_workdir
 from rlsp_jax.types import Params
 from rlsp_jax.verifiers import VerifierPool
 
 TOKENIZER_FILE = "tokenizer.model"
 TOKENIZER_TEXTS = 5000
 VERIFY_SECONDS = 10.0  # an item's deadline: so long that a busy machine changes no verdict
+VERIFY_MEGABYTES = 2048 if sys.platform.startswith("linux") else None  # far more than a judge needs
 
 
 def train(
@@ -48,19 +50,20 @@ def train(
     check_sizes(experiment, mesh)
     if tensorboard:
         check_tensorboard()
-    if open_workdir(loaded, workdir, overwrite=overwrite):
-        display.say(f"Going on with the run in {workdir}.")
-    interrupts = Interrupts(display.say)
-    opened = open_run(experiment, workdir, mesh, display, interrupts=interrupts, tensorboard=tensorboard)
-    with interrupts.caught(), jax.set_mesh(mesh), opened as run:
-        with run.spent.phase("setup"), interrupts.abortable():
-            check_prompts(experiment, run.tokenizer)
-        run_stages(run)
-        write_summary(run)  # a run that has one is finished, and its report says so
-        with run.spent.phase("report"):
-            if report is not None:
-                report(workdir)
-        write_summary(run)
+    with locked(workdir):
+        if open_workdir(loaded, workdir, overwrite=overwrite):
+            display.say(f"Going on with the run in {workdir}.")
+        interrupts = Interrupts(display.say)
+        opened = open_run(experiment, workdir, mesh, display, interrupts=interrupts, tensorboard=tensorboard)
+        with interrupts.caught(), jax.set_mesh(mesh), opened as run:
+            with run.spent.phase("setup"), interrupts.abortable():
+                check_prompts(experiment, run.tokenizer)
+            run_stages(run)
+            write_summary(run)  # a run that has one is finished, and its report says so
+            with run.spent.phase("report"):
+                if report is not None:
+                    report(workdir)
+            write_summary(run)
 
 
 @contextlib.contextmanager
@@ -77,8 +80,14 @@ def open_run(
     interrupts, spent = interrupts or Interrupts(display.say), Spent()
     with spent.phase("setup"), interrupts.abortable():
         tokenizer = load_tokenizer(experiment, workdir)
+        check_vocab(experiment, tokenizer)
     with (
-        VerifierPool(experiment.verifier, num_workers=experiment.verifier_workers, deadline=VERIFY_SECONDS) as pool,
+        VerifierPool(
+            experiment.verifier,
+            num_workers=experiment.verifier_workers,
+            deadline=VERIFY_SECONDS,
+            memory_limit_mb=VERIFY_MEGABYTES,
+        ) as pool,
         contextlib.closing(Log(workdir, tensorboard=tensorboard)) as log,
     ):
         judge = make_judge(mesh, experiment.checker, pool, tokenizer)
@@ -101,7 +110,7 @@ def load_tokenizer(experiment: Experiment, workdir: Path) -> Tokenizer:
     if path.is_file():
         return load_sentencepiece(path)
     demonstrations = next((s.demonstrations for s in experiment.stages if isinstance(s, sft.Config)), SearchTraces())
-    questions, responses = demonstration_texts(experiment.problems, demonstrations, TOKENIZER_TEXTS)
+    questions, responses = demonstration_texts(experiment.problems, demonstrations, range(TOKENIZER_TEXTS))
     texts = (question + response for question, response in zip(questions, responses, strict=True))
     return experiment.tokenizer.train(texts, path)
 

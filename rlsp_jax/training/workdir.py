@@ -1,6 +1,10 @@
 """Opening a workdir: a new one, the same run again, or a clear refusal."""
 
+import contextlib
+import fcntl
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlsp_jax.checkpoints import has_checkpoint
@@ -28,6 +32,26 @@ OWN = (  # what a run writes; run.json, which makes a folder a run, goes last
     *(EXPERIMENT_FILE, SIBLINGS, SUMMARY_FILE, METRICS_FILE, "report.html"),
     *("evals", "samples", CHECKPOINTS, "tensorboard", RUN_FILE),
 )
+LOCK_FILE = "run.lock"  # outlives the run: removed, it would be a lock on a file that the next process does not open
+OPERATIONAL = r"checkpoint_every|verifier_workers|stages\.\d+\.(max_logp_gap|max_bad_steps)"  # decide no result
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Keep other processes from training there too; the system unlocks it however this one ends.
+
+    Raises `UserError` when another process holds it, or when the folder cannot be a workdir.
+    """
+    check_usable(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / LOCK_FILE, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another process trains in {workdir}; let it end or stop it first.") from None
+        except OSError:  # a file system without locks: training there is no less safe than it was
+            pass
+        yield
 
 
 def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
@@ -41,8 +65,8 @@ def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
         check_same(loaded.experiment, workdir)
     elif found:
         clear(workdir)
-    elif not is_vacant(workdir):
-        raise UserError(f"{workdir} exists and is not the workdir of a run; give --workdir a new or an empty folder.")
+    else:
+        check_usable(workdir)
     if not resumed:
         write_info(loaded, workdir)
     if not (workdir / EXPERIMENT_FILE).is_file():
@@ -50,11 +74,16 @@ def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
     return resumed
 
 
+def check_usable(workdir: Path) -> None:
+    """Raise `UserError` when the folder is no run's and holds what no run wrote."""
+    if not is_run(workdir) and not is_vacant(workdir):
+        raise UserError(f"{workdir} exists and is not the workdir of a run; give --workdir a new or an empty folder.")
+
+
 def is_vacant(workdir: Path) -> bool:
-    """Whether nothing lies there, but for what a start leaves that a full disk cut off."""
-    return not workdir.exists() or (
-        workdir.is_dir() and all(path.name == f"{RUN_FILE}.draft" for path in workdir.iterdir())
-    )
+    """Whether nothing lies there, but for what a start leaves that was cut off."""
+    left = (LOCK_FILE, f"{RUN_FILE}.draft")
+    return not workdir.exists() or (workdir.is_dir() and all(path.name in left for path in workdir.iterdir()))
 
 
 def write_sources(loaded: Loaded, workdir: Path) -> None:
@@ -107,8 +136,12 @@ def check_same(experiment: Experiment, workdir: Path) -> None:
 
 
 def differences_from(experiment: Experiment, workdir: Path) -> str:
-    """Where the workdir's config and the experiment differ, the first few places in words; empty if nowhere."""
-    found = diff(read_json(workdir / RUN_FILE)["config"], experiment)
+    """Where the workdir's config and the experiment differ, the first few places in words; empty if nowhere.
+
+    What decides when a run stops or saves, and nothing that it computes, may differ.
+    """
+    places = diff(read_json(workdir / RUN_FILE)["config"], experiment)
+    found = [place for place in places if not re.fullmatch(OPERATIONAL, place[0])]
     shown = ", ".join(f"{path} was {there!r} and is {here!r}" for path, there, here in found[:3])
     return shown + (f", and {len(found) - 3} more" if len(found) > 3 else "")
 

@@ -1,6 +1,8 @@
 """A workdir is a new one, the same run again, or refused; nothing in it is lost that was not asked for."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.records import check_run, is_run, read_json
 from rlsp_jax.training import load_experiment
 from rlsp_jax.training import workdir as module
-from rlsp_jax.training.workdir import is_finished, load_from_workdir, newest_stage, open_workdir
+from rlsp_jax.training.workdir import is_finished, load_from_workdir, locked, newest_stage, open_workdir
 
 DEBUG = Path(__file__).parent.parent.parent / "experiments" / "debug.py"
 
@@ -56,6 +58,14 @@ def test_another_config_is_refused_by_naming_the_differences_and_loses_nothing(l
     assert (tmp_path / "metrics.jsonl").exists() and newest_stage(tmp_path, loaded.experiment) == 0
 
 
+def test_what_decides_no_result_may_change_and_the_run_goes_on(loaded, tmp_path):
+    begin(loaded, tmp_path)
+    changes = ("checkpoint_every=7", "verifier_workers=2", "stages.0.max_bad_steps=9", "stages.1.max_logp_gap=9")
+    changed = load_experiment(DEBUG, (*loaded.overrides, *changes))
+    assert open_workdir(changed, tmp_path, overwrite=False) is True
+    assert load_from_workdir(tmp_path).experiment == loaded.experiment
+
+
 def test_a_run_that_failed_before_its_first_step_may_be_started_with_another_config(loaded, other, tmp_path):
     open_workdir(loaded, tmp_path, overwrite=False)
     assert open_workdir(other, tmp_path, overwrite=False) is False
@@ -91,6 +101,34 @@ def test_a_start_that_was_cut_off_does_not_bar_the_next(loaded, tmp_path):
     (tmp_path / "run.json.draft").write_text('{"name"')
     assert open_workdir(loaded, tmp_path, overwrite=False) is False
     assert load_from_workdir(tmp_path).experiment == loaded.experiment
+
+
+def test_a_workdir_is_trained_in_by_one_at_a_time_and_starting_anew_does_not_open_it(loaded, tmp_path):
+    folder = tmp_path / "run"
+    for _ in range(2):  # let go, it can be held again
+        with locked(folder):
+            open_workdir(loaded, folder, overwrite=True)
+            with pytest.raises(UserError, match="Another process trains in .*/run; let it end"), locked(folder):
+                pass
+
+
+def test_a_killed_process_holds_no_workdir(tmp_path):
+    script = "import fcntl; f = open('run.lock', 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, **pipes) as process:
+        assert process.stdout.readline() == b"\n"
+        with pytest.raises(UserError, match="Another process trains"), locked(tmp_path):
+            pass
+        process.kill()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_can_be_no_workdir_is_not_locked(tmp_path):
+    (tmp_path / "precious").touch()
+    with pytest.raises(UserError, match="exists and is not the workdir of a run"), locked(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
 def test_files_that_the_experiment_imports_travel_with_the_run(tmp_path):
