@@ -1,6 +1,8 @@
 """Every experiment file works as far as can be seen without training it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -24,6 +26,15 @@ def file(request) -> Path:
 @pytest.fixture
 def experiment(file) -> Experiment:
     return load_experiment(file).experiment
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_parts_prints_a_json_line_for_each():
+    command = [sys.executable, ROOT / "experiments" / "benchmarks" / "parts.py", FILES[0].parent / "debug.py"]
+    printed = subprocess.run([*command, "--repeats", "1"], capture_output=True, text=True, check=True).stdout
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [row["name"] for row in rows] == ["sft", "generate", "verify", "score", "experience", "update"]
+    assert all(row["seconds"] > 0 and row["tokens"] > 0 for row in rows)
 
 
 def test_there_are_experiments():

@@ -1,0 +1,118 @@
+"""What each part of a step of an experiment costs: one JSON line a part, on random parameters and fixed work.
+
+Random parameters hardly ever end a response, so every response is as long as it may be.
+
+Command:   python experiments/benchmarks/parts.py [EXPERIMENT] [--repeats 5]
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from rlsp_jax.algorithms import ppo, sft
+from rlsp_jax.data import pack
+from rlsp_jax.evaluation import Responder, make_judge
+from rlsp_jax.models import ActorCritic
+from rlsp_jax.sharding import make_mesh, place_rows
+from rlsp_jax.training import load_experiment
+from rlsp_jax.training.environment import devices, set_up_process
+from rlsp_jax.training.rl import make_score_fn
+from rlsp_jax.training.supervised import demonstration_texts
+from rlsp_jax.verifiers import VerifierPool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("experiment", nargs="?", default="experiments/countdown_rlsp.py", type=Path)
+    parser.add_argument("--repeats", default=5, type=int)
+    arguments = parser.parse_args()
+    set_up_process()
+    experiment = load_experiment(arguments.experiment).experiment
+    imitation = next(stage for stage in experiment.stages if isinstance(stage, sft.Config))
+    exploration = next(stage for stage in experiment.stages if isinstance(stage, ppo.Config))
+    with jax.set_mesh(mesh := make_mesh(experiment.mesh)), VerifierPool(experiment.verifier) as pool:
+        parts = Parts(experiment, imitation, exploration, mesh, pool)
+        for name in ("sft", "generate", "verify", "score", "experience", "update"):
+            work = getattr(parts, name)
+            jax.block_until_ready(work())  # compile
+            seconds = [timed(work) for _ in range(arguments.repeats)]
+            median = statistics.median(seconds)
+            tokens = parts.tokens(name)
+            row = dict(name=name, experiment=experiment.name, seconds=median, least=min(seconds), tokens=tokens)
+            row |= dict(tokens_per_s=tokens / median, jax=jax.__version__, devices=devices())
+            print(json.dumps(row), flush=True)
+
+
+def timed(work) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(work())
+    return time.perf_counter() - start
+
+
+class Parts:
+    """An experiment's jitted functions with arguments that fit; a method a part."""
+
+    def __init__(self, experiment, imitation: sft.Config, exploration: ppo.Config, mesh, pool):
+        self.imitation, self.exploration = imitation, exploration
+        questions, responses = demonstration_texts(experiment.problems, imitation.demonstrations, range(2000))
+        texts = [question + response for question, response in zip(questions, responses, strict=True)]
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer = experiment.tokenizer.train(texts, Path(folder) / "tokenizer.model")
+        model = ActorCritic(experiment.model, tokenizer.vocab_size)
+        params = model.init(jax.random.key(0))
+        packed = pack(tokenizer, questions, responses, length=imitation.row_length)
+        self.rows = place_rows(mesh, jax.tree.map(lambda x: x[: imitation.batch_size], packed))
+        self.learner = sft.init_state(imitation, jax.tree.map(jnp.copy, params))
+        self.imitate = sft.make_update_fn(model, imitation)
+
+        count, samples = exploration.prompts_per_step, exploration.samples_per_prompt
+        problems = experiment.problems.problems("train", 0, count)
+        self.problems = [problem for problem in problems for _ in range(samples)]
+        self.judge = make_judge(mesh, experiment.checker, pool, tokenizer)
+        sampling, rows = exploration.sampling, exploration.rows
+        self.responder = Responder(mesh, model, self.judge, sampling, rows, experiment.max_prompt)
+        self.prompts = self.responder.prompts(problems, samples=samples)
+        self.state = ppo.init_state(exploration, params)
+        heads = tuple(experiment.model.value_heads.index(name) for name in exploration.value_heads)
+        self.pay = make_score_fn(exploration.streams)
+        self.make_experience = ppo.make_experience_fn(model, exploration, heads)
+        self.learn = ppo.make_update_fn(model, exploration, heads)
+        self.rollout = self.generate()
+        self.verdicts = self.verify()
+        self.made = self.experience()[0]
+
+    def tokens(self, part: str) -> int:
+        """How many the part reads or writes, padding left out."""
+        if part == "sft":
+            return int((self.rows.segments > 0).sum())
+        return int(self.rollout.mask.sum())
+
+    def sft(self):
+        self.learner, metrics = self.imitate(self.learner, self.rows)
+        return metrics
+
+    def generate(self):
+        return self.responder.generate(self.state.params["policy"], self.prompts, jax.random.key(0))
+
+    def verify(self):
+        return self.responder.verify(self.rollout, self.problems)
+
+    def score(self):
+        return self.pay(self.rollout, self.verdicts, self.judge.token_bytes, self.state.memory)
+
+    def experience(self):
+        return self.make_experience(self.state, self.rollout, self.score()[0])
+
+    def update(self):
+        self.state, metrics = self.learn(self.state, self.made, jax.random.key(0))
+        return metrics
+
+
+if __name__ == "__main__":
+    main()
