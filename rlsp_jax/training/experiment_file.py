@@ -36,7 +36,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), *, siblings: Path
     with _importing_from((siblings or path.parent).absolute()) as imported:
         try:
             experiment = _run_get_config(path)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"{_where(error, path)}: {_what(error)}") from error
     if not isinstance(experiment, Experiment):
         raise UserError(f"get_config() in {path} returns {type(experiment).__name__}, not an Experiment.")
@@ -74,7 +74,7 @@ def _importing_from(folder: Path) -> Iterator[dict[str, str]]:
                 del sys.modules[name]
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: BaseException, path: Path) -> str:
     """The experiment file, with the line of it that went wrong."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{path}, line {error.lineno}"
@@ -82,7 +82,7 @@ def _where(error: Exception, path: Path) -> str:
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     message = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())

@@ -46,6 +46,7 @@ def test_a_file_makes_an_experiment_with_overrides_and_keeps_its_text():
         ),
         ("def get_config():\n    return 1 / 0", "{path}, line 2: ZeroDivisionError: division by zero."),
         ("def get_config():\n    raise ValueError('two\\nlines')", "{path}, line 2: ValueError: two lines."),
+        ("import sys\n\nsys.exit('usage')", "{path}, line 3: SystemExit: usage."),
     ],
 )
 def test_a_mistake_in_the_file_is_one_sentence_that_names_the_line(text, message, tmp_path):
