@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# One command on every host of a Cloud TPU slice.
+# Install this checkout on every host of a Cloud TPU slice. Training on several hosts at once does not work yet.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: launch/tpu_pod.sh setup TPU ZONE              copy the committed files to every host and install them there
-       launch/tpu_pod.sh run   TPU ZONE RLSP-ARGS…   run the same rlsp command on every host
+usage: launch/tpu_pod.sh setup TPU ZONE    copy the committed files to every host and install them there
 
 TPU and ZONE name a slice that exists: gcloud compute tpus tpu-vm list --zone ZONE
-The workdir must lie on a file system that all hosts share.
+There is no action that trains: rlsp does not call jax.distributed.initialize() yet, so a run has one host.
 
-example: launch/tpu_pod.sh run my-slice us-east5-b train experiments/countdown_rlsp.py --workdir /mnt/shared/countdown
+example: launch/tpu_pod.sh setup my-slice us-east5-b
 TEXT
 }
 
@@ -31,11 +30,6 @@ setup() {
     on_every_host "mkdir -p rlsp_jax && tar -xzf rlsp_jax.tar.gz -C rlsp_jax && rlsp_jax/launch/setup_tpu.sh"
 }
 
-run() {
-    (($#)) || fail "Say what to run, as in: train experiments/countdown_rlsp.py --workdir /mnt/shared/countdown"
-    on_every_host "cd rlsp_jax && .venv/bin/rlsp $(printf '%q ' "$@")"
-}
-
 [[ "${1:-}" == "--help" || "${1:-}" == "-h" ]] && usage && exit 0
 (($# >= 3)) || fail "$(usage)"
 action="$1" tpu="$2" zone="$3"
@@ -45,6 +39,6 @@ command -v gcloud >/dev/null || fail "gcloud is not installed: https://cloud.goo
 
 case "$action" in
     setup) (($# == 0)) || fail "setup takes nothing after the zone; got: $*" && setup ;;
-    run) run "$@" ;;
-    *) fail "'$action' is no action: use setup or run." ;;
+    run) fail "Training on several hosts does not work yet: rlsp does not call jax.distributed.initialize()." ;;
+    *) fail "'$action' is no action: use setup." ;;
 esac

@@ -176,12 +176,14 @@ def compare(
     workdirs: Annotated[Positional[tuple[Path, ...]], arg(metavar="WORKDIR WORKDIR …")],
     /,
     output: Path = Path("comparison.html"),
+    figures: Annotated[Path | None, arg(metavar="FOLDER")] = None,
 ) -> None:
-    """Lay several runs side by side in one page; seeds of one experiment are drawn as a band.
+    """Lay several runs side by side in one page; runs that differ by their seed alone are drawn as a band.
 
     Args:
         workdirs: Two or more runs' folders.
         output: The page to write.
+        figures: A folder for each figure as .svg, and the tables as table.md.
     """
     _check_report()
     from rlsp_jax.report.page import write_comparison
@@ -190,7 +192,7 @@ def compare(
         raise UserError("There is nothing to compare; give at least two workdirs.")
     for workdir in workdirs:
         check_run(workdir)
-    print(f"Comparison: {write_comparison(list(workdirs), output)}")
+    print(f"Comparison: {write_comparison(list(workdirs), output, figures)}")
 
 
 @app.command

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 import optax
-from jax.typing import ArrayLike
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.schedules import Constant, Schedule
@@ -46,11 +45,11 @@ class AdamW:
 def follow(learning_rate: Schedule) -> optax.GradientTransformationExtraArgs:
     """Descend at the learning rate of the step that `update` is told."""
 
-    def update(updates, state, params=None, *, step: ArrayLike, **_):
-        rate = learning_rate(step)
+    def update(updates, state, params=None, **told):
+        rate = learning_rate(told["step"])
         return jax.tree.map(lambda u: -rate * u, updates), state
 
-    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
 
 
 def decay_mask(params: PyTree) -> PyTree:

@@ -26,16 +26,11 @@ def masked_var(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[
     return masked_mean(jnp.square(_centered(x, mask)), mask)
 
 
-def masked_whiten(
-    x: Float[Array, "*shape"], mask: Bool[Array, "*shape"], *, shift_mean: bool = True
-) -> Float[Array, "*shape"]:
-    """x scaled to variance 1 over the counted places, and to mean 0 if `shift_mean`; 0 elsewhere."""
+def masked_whiten(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x less its mean, over its standard deviation, both over the counted places; 0 elsewhere."""
     centered = _centered(x, mask)
     scale = jax.lax.rsqrt(masked_mean(jnp.square(centered), mask) + WHITEN_EPSILON)
-    whitened = centered * scale
-    if not shift_mean:
-        whitened = whitened + masked_mean(x, mask)
-    return jnp.where(mask, whitened, 0)
+    return jnp.where(mask, centered * scale, 0)
 
 
 def _centered(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:

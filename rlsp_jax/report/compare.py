@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from rlsp_jax.report import tables
+from rlsp_jax.report.export import markdown_table, write_files
 from rlsp_jax.report.figures import Figure, Measure, chart_id, figure
 from rlsp_jax.report.load import NAN, load_run
 from rlsp_jax.report.plots import Bars, bar_chart, line_chart
@@ -18,7 +19,7 @@ from rlsp_jax.report.seeds import (
     banded_line,
     by_step,
     by_tokens,
-    group_by_name,
+    group_by_config,
     mean_and_error,
     mean_at,
     mean_line,
@@ -29,8 +30,9 @@ from rlsp_jax.report.story import learning_stages, stage_title, tokens_at, unkno
 
 @dataclasses.dataclass(frozen=True)
 class Aspect:
-    """A measure that experiments are compared by, and what to see in its figure."""
+    """A measure that experiments are compared by, and what to see in its figure, whose file is called `name`."""
 
+    name: str
     title: str
     of: Measure
     write: Callable[[float], str]
@@ -39,6 +41,7 @@ class Aspect:
 
 ASPECTS = (
     Aspect(
+        "greedy",
         "Greedy accuracy",
         lambda r: r.greedy,
         tables.percent,
@@ -46,15 +49,27 @@ ASPECTS = (
         "expense. Bands are ± one standard error over seeds.",
     ),
     Aspect(
-        "pass@1", lambda r: r.pass_at.get("1", NAN), tables.percent, "The chance that one sampled response is right."
+        "pass_at_1",
+        "pass@1",
+        lambda r: r.pass_at.get("1", NAN),
+        tables.percent,
+        "The chance that a response drawn at the evaluation's temperature is right.",
     ),
     Aspect(
+        "backtracks",
         "Backtracks per response",
         lambda r: r.behaviors.backtracks,
         tables.mean,
-        "How often a response says that it turns back: search that appears, stays or dies out.",
+        "How often a response says that it turns back, in the drawn responses where an evaluation has any and in the "
+        "greedy ones elsewhere: search that appears, stays or dies out.",
     ),
-    Aspect("Response length (tokens)", lambda r: r.length, tables.mean, "What one response costs."),
+    Aspect(
+        "length",
+        "Response length (tokens)",
+        lambda r: r.length,
+        tables.mean,
+        "What a response costs, a drawn one where an evaluation has any.",
+    ),
 )
 
 
@@ -64,6 +79,9 @@ class Cell:
 
     value: str = ""
     error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.error}".strip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,32 +97,59 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Equal:
-    """Every experiment at the last place that all runs have got to."""
+    """Every experiment with its number of seeds, at the last place that all runs have got to."""
 
     title: str
     headings: tuple[str, ...]
-    rows: tuple[tuple[Experiment, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[Experiment, int, tuple[Cell, ...]], ...]
 
 
-def write_comparison(workdirs: list[Path], output: Path) -> Path:
-    """Write one page that overlays runs, and return its path. Raises ValueError for no workdir."""
+def write_comparison(workdirs: list[Path], output: Path, figures: Path | None = None) -> Path:
+    """Write one page that overlays runs, and return its path. Raises ValueError for no workdir.
+
+    The folder `figures`, if given, gets each figure as an .svg file, and the tables as `table.md`.
+    """
     if not workdirs:
         raise ValueError("There is no workdir to compare; name one or more.")
     runs = [load_run(workdir) for workdir in workdirs]
-    experiments = group_by_name(runs)
-    wanted = tables.quantities([end.overall for e in experiments for seed in e.begun for end in seed.ends])
+    experiments = group_by_config(runs)
+    evaluated = [seed for experiment in experiments for seed in experiment.seeds if seed.ends]
+    wanted = tables.quantities([end.overall for seed in evaluated for end in seed.ends])
+    headings = [*(quantity.name for quantity in wanted), "Steps", "Tokens generated"]
+    rows = [row for experiment in experiments for row in final_rows(experiment, wanted)]
+    equals, watched = equal_expense(experiments), watched_by(experiments)
+    drawn = comparison_figures(experiments)
     page = render(
         "comparison.html.jinja",
         experiments=experiments,
-        headings=[*(quantity.name for quantity in wanted), "Steps", "Tokens generated"],
-        rows=[row for experiment in experiments for row in final_rows(experiment, wanted)],
-        equals=equal_expense(experiments),
-        figures=comparison_figures(experiments),
+        headings=headings,
+        rows=rows,
+        equals=equals,
+        watched=watched,
+        figures=drawn.values(),
         unknowns=[f"{run.workdir.name}: {text}" for run in runs for text in unknowns(run)],
-        each=[(seed, tables.rows(seed.ends, wanted)) for e in experiments for seed in e.begun],
+        each=[(seed, tables.rows(seed.ends, wanted)) for seed in evaluated],
     )
+    if figures is not None:
+        write_files(figures, drawn, markdown(headings, rows, equals, watched))
     output.parent.mkdir(parents=True, exist_ok=True)
     return write_atomically(output, page)
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Row], equals: Sequence[Equal], watched: Sequence[str]) -> str:
+    """The tables of a comparison as Markdown."""
+    parts = ["Mean ± standard error over seeds; a change is taken seed by seed, for rates in points."]
+    parts.append(
+        markdown_table(
+            ["Experiment", "At", "Seeds", *headings],
+            [[row.experiment.name, row.moment, row.seeds, *row.cells] for row in rows],
+        )
+    )
+    for equal in equals:
+        parts.append(f"At {equal.title}, from the evaluations during training ({'; '.join(watched)}):")
+        found = [[experiment.name, seeds, *cells] for experiment, seeds, cells in equal.rows]
+        parts.append(markdown_table(["Experiment", "Seeds", *equal.headings], found))
+    return "\n\n".join(parts) + "\n"
 
 
 def final_rows(experiment: Experiment, wanted: Sequence[tables.Quantity]) -> tuple[Row, ...]:
@@ -148,7 +193,7 @@ def _written(write: Callable[[float], str], mean: float, error: float, *, signed
 
 def equal_expense(experiments: Sequence[Experiment]) -> tuple[Equal, ...]:
     """The experiments at equal steps and at equal generated tokens; empty for fewer than two that learn."""
-    learning = [e for e in experiments if any(seed.way for seed in e.seeds)]
+    learning = [e for e in experiments if e.watched]
     if len(learning) < 2:
         return ()
     tables_of = (_equal(learning, by_step, "step {:,.0f}"), _equal(learning, by_tokens, "{:,.0f} generated tokens"))
@@ -160,23 +205,37 @@ def _equal(experiments: Sequence[Experiment], place: Place, title: str) -> Equal
     if not math.isfinite(x):
         return None
     told = [aspect for aspect in ASPECTS if math.isfinite(reached(experiments, place, aspect.of))]
-    rows = tuple(
-        (e, tuple(_written(aspect.write, *mean_at(e, place, aspect.of, x)) for aspect in told)) for e in experiments
-    )
+    rows = tuple((e, len(e.watched), tuple(_cell_at(e, place, aspect, x) for aspect in told)) for e in experiments)
     return Equal(title.format(x), tuple(aspect.title for aspect in told), rows)
 
 
-def comparison_figures(experiments: Sequence[Experiment]) -> tuple[Figure, ...]:
-    """Each aspect against steps and against tokens, then what the ends look like."""
+def _cell_at(experiment: Experiment, place: Place, aspect: Aspect, x: float) -> Cell:
+    return _written(aspect.write, *mean_at(experiment, place, aspect.of, x))
+
+
+def watched_by(experiments: Sequence[Experiment]) -> tuple[str, ...]:
+    """The evaluations during training, in words: more than one when runs were not watched alike."""
+    results = [seed.way[-1].result for experiment in experiments for seed in experiment.watched]
+    said = [
+        f"“{r.eval}”, {r.problems:,} problems, 1 greedy response to each"
+        + (f" and {r.samples:,} drawn" if r.samples else "")
+        for r in results
+    ]
+    return tuple(dict.fromkeys(said))
+
+
+def comparison_figures(experiments: Sequence[Experiment]) -> dict[str, Figure]:
+    """Each aspect against steps and against tokens, then what the ends look like, by the names of their files."""
     ends = figure(
         [_levels_panel(experiments), _budgets_panel(experiments)],
         "The ends of the runs, by level of difficulty and by the tokens that a response may take.",
     )
-    return tuple(f for f in (*(_aspect_figure(experiments, aspect) for aspect in ASPECTS), ends) if f is not None)
+    drawn = {**{aspect.name: _aspect_figure(experiments, aspect) for aspect in ASPECTS}, "ends": ends}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _aspect_figure(experiments: Sequence[Experiment], aspect: Aspect) -> Figure | None:
-    stages = {stage_title(learning_stages(seed.run)[-1].name) for e in experiments for seed in e.seeds if seed.way}
+    stages = {stage_title(learning_stages(seed.run)[-1].name) for e in experiments for seed in e.watched}
     step_label = f"{' / '.join(sorted(stages))} step"
     panels = [
         line_chart(

@@ -49,15 +49,14 @@ def figure(panels: Sequence[Markup | None], caption: str, *, small: bool = False
 
 
 def supervised_figure(run: Run, stage: Stage) -> Figure | None:
-    """Loss and accuracy of a stage that learns from demonstrations."""
+    """Loss of a stage that learns from demonstrations, and its accuracy on held-out problems."""
     return figure(
         [
             _metric_panel(stage, "sft/loss", "Loss (nats per token)", Color.ORANGE),
-            _metric_panel(stage, "sft/accuracy", "Next-token accuracy", Color.GREEN, percent=True),
             _accuracy_panel(run, stage),
         ],
-        f"{stage_title(stage.name)} learns the form of a written search from demonstrations. "
-        "Thin: each step; thick: moving average.",
+        f"{stage_title(stage.name)} imitates demonstrations. "
+        "Where a curve is drawn twice, thin is what was logged and thick its moving average.",
     )
 
 

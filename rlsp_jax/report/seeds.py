@@ -1,8 +1,10 @@
 """Runs of one experiment that differ by their seed: their mean, and how sure it is."""
 
 import dataclasses
+import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -25,16 +27,17 @@ def by_tokens(point: Point) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """One run, where its stages ended, and its way through the last stage that learns from rewards."""
+    """One run, where its last two stages ended, and its way through the last stage that learns from rewards."""
 
     run: Run
+    milestones: int  # stages that ended with a full evaluation
     ends: tuple[Milestone, ...]
     way: tuple[Point, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All runs of one name; `label` is the name in charts, without what all names begin with."""
+    """Runs that differ by their seed alone; `label` is the name in charts, without what all names begin with."""
 
     name: str
     label: str
@@ -43,27 +46,62 @@ class Experiment:
 
     @property
     def begun(self) -> tuple[Seed, ...]:
-        """The seeds with a full evaluation."""
-        return tuple(seed for seed in self.seeds if seed.ends)
+        """The seeds that are as far as the furthest: the others' ends are those of earlier stages."""
+        furthest = max(seed.milestones for seed in self.seeds)
+        return tuple(seed for seed in self.seeds if seed.ends and seed.milestones == furthest)
 
     @property
     def ended(self) -> tuple[Seed, ...]:
-        """The seeds with a start and an end."""
-        return tuple(seed for seed in self.seeds if len(seed.ends) > 1)
+        """Of these, the seeds with a start and an end."""
+        return tuple(seed for seed in self.begun if len(seed.ends) > 1)
+
+    @property
+    def watched(self) -> tuple[Seed, ...]:
+        """The seeds with a way through a stage that learns from rewards."""
+        return tuple(seed for seed in self.seeds if seed.way)
 
 
-def group_by_name(runs: Sequence[Run]) -> tuple[Experiment, ...]:
-    """Runs by name, in the order in which the names came."""
-    by_name: dict[str, list[Seed]] = {}
+def group_by_config(runs: Sequence[Run]) -> tuple[Experiment, ...]:
+    """Runs of one config but for `seed` are one experiment, in the order in which they came.
+
+    A run whose seed is there already would count as a seed that it is not: it begins an experiment of its own.
+    """
+    met: Counter[tuple[str, int | None]] = Counter()
+    groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        learning = learning_stages(run)
-        way = points(run, learning[-1]) if learning else ()
-        by_name.setdefault(run.info.name, []).append(Seed(run, milestones(run)[-2:], way))
-    shared = len(os.path.commonprefix(list(by_name)).rpartition("_")[0]) + 1 if len(by_name) > 1 else 0
+        config = json.dumps([run.info.name, {**run.info.config, "seed": None}], sort_keys=True)
+        met[config, run.seed] += 1
+        groups.setdefault((config, met[config, run.seed]), []).append(run)
+    names = experiment_names([group[0] for group in groups.values()])
+    shared = len(os.path.commonprefix(names).rpartition("_")[0]) + 1 if len(names) > 1 else 0
     return tuple(
-        Experiment(name, name[shared if shared > 1 else 0 :], CYCLE[i % len(CYCLE)], tuple(seeds))
-        for i, (name, seeds) in enumerate(by_name.items())
+        Experiment(name, name[shared if shared > 1 else 0 :], CYCLE[i % len(CYCLE)], tuple(map(read_seed, group)))
+        for i, (name, group) in enumerate(zip(names, groups.values(), strict=True))
     )
+
+
+def experiment_names(runs: Sequence[Run]) -> list[str]:
+    """A name for each run: its experiment's; where several have that one, with its overrides, else its workdir."""
+    names = [run.info.name for run in runs]
+    told = [
+        " ".join([name, *_changes(run)]) if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
+    return [
+        f"{name} ({run.workdir.name})" if told.count(name) > 1 else name for name, run in zip(told, runs, strict=True)
+    ]
+
+
+def _changes(run: Run) -> list[str]:
+    """The overrides but for the seed's, each field by its last name: `stages.ppo.clip=0.1` → `clip=0.1`."""
+    pairs = [override.partition("=") for override in run.info.overrides]
+    return [f"{path.rpartition('.')[2]}={value}" for path, _, value in pairs if path != "seed"]
+
+
+def read_seed(run: Run) -> Seed:
+    """What a run adds to its experiment."""
+    ends, learning = milestones(run), learning_stages(run)
+    return Seed(run, len(ends), ends[-2:], points(run, learning[-1]) if learning else ())
 
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float]:
@@ -87,9 +125,12 @@ def reached(experiments: Iterable[Experiment], place: Place, of: Measure) -> flo
 
 
 def mean_at(experiment: Experiment, place: Place, of: Measure, x: float) -> tuple[float, float]:
-    """Mean and standard error at one place, on the straight line between two evaluations of each run."""
+    """Mean and standard error at one place, on the straight line between two evaluations of each run.
+
+    A run that has not got there is left out.
+    """
     known = [known_points(seed.way, place, of) for seed in experiment.seeds]
-    return mean_and_error(float(np.interp(x, xs, ys)) for xs, ys in known if xs)
+    return mean_and_error(float(np.interp(x, xs, ys, right=NAN)) for xs, ys in known if xs)
 
 
 def mean_line(experiment: Experiment, place: Place, of: Measure) -> Line:

@@ -34,8 +34,9 @@ class Point:
 
 
 def stage_title(name: str) -> str:
-    """A stage's name as a reader writes it: "ppo" → "PPO", "expert_iteration" → "Expert iteration"."""
-    return name.upper() if len(name) <= 4 else name.replace("_", " ").capitalize()
+    """A stage's name as a reader writes it: "ppo_2" → "PPO 2", "expert_iteration" → "Expert iteration"."""
+    first, *rest = name.split("_")
+    return " ".join([first.upper() if len(first) <= 4 else first.capitalize(), *rest])
 
 
 def main_eval(run: Run) -> str | None:

@@ -1,9 +1,9 @@
 """Textbook functions on `[batch, time]` with masks: returns, advantages, KL estimators, losses."""
 
-from rlsp_jax.rl.advantages import combine, leave_one_out, whiten
+from rlsp_jax.rl.advantages import combine, leave_one_out
 from rlsp_jax.rl.kl import k1, k2, k3
 from rlsp_jax.rl.losses import approx_kl, clip_fraction, clipped_surrogate, clipped_value_loss
-from rlsp_jax.rl.returns import discounted_returns, gae
+from rlsp_jax.rl.returns import gae
 
 __all__ = [
     "approx_kl",
@@ -11,11 +11,9 @@ __all__ = [
     "clipped_surrogate",
     "clipped_value_loss",
     "combine",
-    "discounted_returns",
     "gae",
     "k1",
     "k2",
     "k3",
     "leave_one_out",
-    "whiten",
 ]

@@ -1,17 +1,7 @@
-"""What is done to advantages between the estimate and the loss: whitening, group baselines, weighting of streams."""
+"""Group baselines, and the weighting of reward streams."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
-
-from rlsp_jax.common.masked import masked_whiten
-
-
-def whiten(advantages: Float[Array, "batch time"], mask: Bool[Array, "batch time"]) -> Float[Array, "batch time"]:
-    """Advantages of mean 0 and variance 1 over the counted tokens. float32; 0 where masked.
-
-    To be taken over the whole batch of a step: whitening each minibatch would make results depend on its size.
-    """
-    return masked_whiten(advantages.astype(jnp.float32), mask)
 
 
 def leave_one_out(
@@ -34,11 +24,9 @@ def leave_one_out(
     return (jnp.sum(differences, axis=-1) / jnp.maximum(num_siblings, 1)).reshape(-1)
 
 
-def combine(
-    advantages: Float[Array, "stream batch time"], weights: Float[Array, " stream"]
-) -> Float[Array, "batch time"]:
-    """A = Σ_k w_k A_k over the reward streams.
+def combine(x: Float[Array, "stream batch time"], weights: Float[Array, " stream"]) -> Float[Array, "batch time"]:
+    """Σ_k w_k x_k over the reward streams: of their rewards (2502.06773, Eq. 1) or of their advantages.
 
     Not an einsum: accelerators multiply matrices in a lower precision by default.
     """
-    return jnp.sum(weights[:, None, None] * advantages, axis=0)
+    return jnp.sum(weights[:, None, None] * x, axis=0)

@@ -9,17 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
-def discounted_returns(
-    rewards: Float[Array, "batch time"], mask: Bool[Array, "batch time"], *, gamma: float
-) -> Float[Array, "batch time"]:
-    """G_t = r_t + γ G_{t+1}: all that is paid from token t on. float32; 0 where masked.
-
-    Sutton & Barto, *Reinforcement Learning* (2nd ed.), Eq. 3.9.
-    """
-    rewards = jnp.where(mask, rewards.astype(jnp.float32), 0)
-    return jnp.where(mask, _discounted_sum(rewards, gamma), 0)
-
-
 def gae(
     rewards: Float[Array, "batch time"],
     values: Float[Array, "batch time"],

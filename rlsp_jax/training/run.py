@@ -110,6 +110,7 @@ class Run:
         append_rows(self.workdir / "samples" / f"{config.name}.jsonl", [to_row(sample) for sample in samples])
         overall, *by_level = self.result_rows(results)
         append_rows(self.workdir / "evals" / f"{config.name}.jsonl", [*by_level, overall])  # the last row seals it
+        self._log.write_eval(results[0])
         best = results[0]
         drawn = f", pass@1 {best.pass_at['1']:.3f}" if best.pass_at else ""
         self.display.say(

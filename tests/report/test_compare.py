@@ -2,15 +2,17 @@
 
 import math
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from rlsp_jax.records import read_rows
+from rlsp_jax.records import append_rows, read_json, read_rows, write_json
 from rlsp_jax.report.compare import write_comparison
+from rlsp_jax.report.export import markdown_table
 from rlsp_jax.report.load import load_run
-from rlsp_jax.report.seeds import by_step, by_tokens, group_by_name, mean_and_error, mean_at, mean_line, reached
+from rlsp_jax.report.seeds import by_step, by_tokens, group_by_config, mean_and_error, mean_at, mean_line, reached
 
 NAMES = {"countdown_rlsp": 0.32, "countdown_outcome_only": 0.1}
 SEEDS = (0, 1, 2)
@@ -27,11 +29,31 @@ def workdirs(tmp_path_factory, fake_run):
 
 
 @pytest.fixture(scope="module")
-def text(workdirs, tmp_path_factory):
-    html = write_comparison(workdirs, tmp_path_factory.mktemp("out") / "deep" / "comparison.html").read_text()
+def folder(workdirs, tmp_path_factory):
+    """The folder `files`, with a page beside it."""
+    root = tmp_path_factory.mktemp("out") / "deep"
+    write_comparison(workdirs, root / "comparison.html", root / "files")
+    return root / "files"
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    html = (folder.parent / "comparison.html").read_text()
     assert not re.findall(r"https?:|url\((?!#)", html)
-    assert len(re.findall("<svg", html)) == 8  # three aspects twice, levels and budgets
+    assert len(re.findall("<svg", html)) == 10  # four aspects twice, levels and budgets
+    return plain(html)
+
+
+def plain(html: str) -> str:
+    """What a page says outside its charts."""
     return " ".join(re.sub(r"<(style|script|svg).*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL).split())
+
+
+def rewritten(path, change) -> None:
+    """Every row of a JSONL file, changed."""
+    rows = [change(row) for row in read_rows(path)]
+    path.unlink()
+    append_rows(path, rows)
 
 
 def final(workdirs, name, stage, value):
@@ -68,7 +90,7 @@ def test_tokens_are_those_generated_in_the_last_stage(workdirs, text):
 
 def test_equal_tokens_are_read_off_each_runs_own_curve(workdirs):
     runs = [load_run(path) for path in workdirs]
-    searching, outcome = group_by_name(runs)
+    searching, outcome = group_by_config(runs)
     x = reached([searching, outcome], by_tokens, lambda r: r.greedy)
     assert x == min(run.stages[-1].tokens[-1] for run in runs)
     expected = []
@@ -80,9 +102,36 @@ def test_equal_tokens_are_read_off_each_runs_own_curve(workdirs):
     assert mean == pytest.approx(np.mean(expected)) and error == pytest.approx(stats.sem(expected))
 
 
+def test_greedy_and_pass_at_1_stand_side_by_side_at_equal_expense(text):
+    for place in ("step 40", r"[\d,]+ generated tokens"):
+        assert re.search(rf"At {place} Seeds Greedy accuracy pass@1 Backtracks", text)
+    assert text.count("“progress”, 480 problems, 1 greedy response to each and 1 drawn.") == 1
+    assert "not watched alike" not in text
+
+
+def test_runs_watched_without_drawn_responses_compare_by_greedy_accuracy_and_the_page_says_so(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / name, name=name) for name in NAMES]
+    greedy_only = {"problems": 256, "samples": 0, "pass_at": {}, "maj_at": {}}
+    rewritten(paths[1] / "evals/progress.jsonl", lambda row: row | greedy_only)
+    text = plain(write_comparison(paths, tmp_path / "one.html").read_text())
+    assert "1 greedy response to each and 1 drawn; “progress”, 256 problems, 1 greedy response to each." in text
+    assert "The runs were not watched alike" in text
+    assert re.search(r"countdown_outcome_only 1 \d+\.\d% – ", text[text.index("At step 40") :])  # no pass@1
+    rewritten(paths[0] / "evals/progress.jsonl", lambda row: row | greedy_only)
+    text = plain(write_comparison(paths, tmp_path / "two.html").read_text())
+    assert "At step 40 Seeds Greedy accuracy Backtracks" in text
+
+
+def test_a_run_counts_only_as_far_as_it_got(workdirs, tmp_path, fake_run):
+    half = fake_run(tmp_path / "half", seed=7, finished=False)
+    (experiment,) = group_by_config([load_run(path) for path in (workdirs[0], half)])
+    mean, error = mean_at(experiment, by_step, lambda r: r.greedy, 30.0)
+    assert mean == load_run(workdirs[0]).evals["progress"][6].greedy and math.isnan(error)
+
+
 def test_a_mean_curve_is_the_mean_at_each_evaluation_with_a_band(workdirs):
     runs = [load_run(path) for path in workdirs[:3]]
-    (experiment,) = group_by_name(runs)
+    (experiment,) = group_by_config(runs)
     line = mean_line(experiment, by_step, lambda r: r.greedy)
     table = np.array([[r.greedy for r in run.evals["progress"]] for run in runs])
     assert line.x == list(range(0, 41, 5))
@@ -92,7 +141,7 @@ def test_a_mean_curve_is_the_mean_at_each_evaluation_with_a_band(workdirs):
 
 
 def test_a_single_seed_has_no_band_and_no_error(workdirs, tmp_path):
-    (experiment,) = group_by_name([load_run(workdirs[0])])
+    (experiment,) = group_by_config([load_run(workdirs[0])])
     assert mean_line(experiment, by_step, lambda r: r.greedy).low is None
     html = write_comparison(workdirs[:1], tmp_path / "one.html").read_text()
     table = html[html.index("<tbody>") : html.index("</tbody>")]
@@ -106,8 +155,69 @@ def test_mean_and_error_leave_out_what_is_unknown():
 
 
 def test_chart_labels_leave_out_what_all_names_begin_with(workdirs):
-    experiments = group_by_name([load_run(path) for path in workdirs])
+    experiments = group_by_config([load_run(path) for path in workdirs])
     assert [(e.name, e.label) for e in experiments] == [(n, n.removeprefix("countdown_")) for n in NAMES]
+
+
+def test_only_runs_that_differ_by_their_seed_alone_are_seeds_of_one_experiment(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / f"run_{i}", seed=seed) for i, seed in enumerate((0, 1, 2, 1))]
+    info = read_json(paths[2] / "run.json")
+    changed = {**info["config"], "stages": [{"num_steps": 600}, {"num_steps": 40, "clip": 0.1}]}
+    overrides = ["seed=2", "stages.ppo.clip=0.1"]
+    write_json(paths[2] / "run.json", info | {"config": changed, "overrides": overrides})
+    experiments = group_by_config([load_run(path) for path in paths])
+    found = [(e.name, [seed.run.seed for seed in e.seeds]) for e in experiments]
+    assert found == [
+        ("countdown_rlsp (run_0)", [0, 1]),
+        ("countdown_rlsp clip=0.1", [2]),
+        ("countdown_rlsp (run_3)", [1]),
+    ]
+
+
+def test_a_seed_whose_last_stage_has_not_ended_is_no_part_of_the_end(workdirs, tmp_path, fake_run):
+    late = fake_run(tmp_path / "late", seed=5, finished=False)
+    rows = [row for row in read_rows(late / "evals/heldout.jsonl") if row["stage"] == "sft"]
+    (late / "evals/heldout.jsonl").unlink()
+    append_rows(late / "evals/heldout.jsonl", rows)
+    text = plain(write_comparison([late, *workdirs[:2]], tmp_path / "page.html").read_text())
+    ends = final(workdirs[:2], "countdown_rlsp", "ppo", lambda row: row["greedy"])
+    assert f"PPO 2 {np.mean(ends):.1%} ± {100 * stats.sem(ends):.1f}" in text
+    assert "late countdown_rlsp 5" in text  # in the table of every run
+
+
+def test_every_figure_is_a_picture_of_its_own(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"greedy.svg", "pass_at_1.svg", "backtracks.svg", "length.svg", "ends.svg", "table.md"}
+    for path in folder.glob("*.svg"):
+        root = ElementTree.fromstring(path.read_text())
+        panels = root.findall("{http://www.w3.org/2000/svg}svg")
+        ends = [float(panel.get("x")) + float(panel.get("width")) for panel in panels]
+        assert len(panels) == 2 and ends[0] < float(panels[1].get("x")) and ends[1] < float(root.get("width"))
+        assert "var(" not in path.read_text() and "#2f6db3" in path.read_text()  # blue of the light scheme
+
+
+def test_the_tables_are_the_pages_as_markdown(folder, workdirs):
+    lines = (folder / "table.md").read_text().split("\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    heading, start, end, change = rows[0], rows[2], rows[3], rows[4]
+    assert [row[:3] for row in (heading, start, end, change)] == [
+        ["Experiment", "At", "Seeds"],
+        ["countdown_rlsp", "SFT", "3"],
+        ["countdown_rlsp", "PPO", "3"],
+        ["countdown_rlsp", "change", "3"],
+    ]
+    for name, k in (("pass_at", "8"), ("maj_at", "8")):
+        value = lambda row, name=name, k=k: row[name][k]  # noqa: E731
+        found = final(workdirs, "countdown_rlsp", "ppo", value)
+        column = heading.index(f"{name.removesuffix('_at')}@{k}")
+        assert end[column] == f"{np.mean(found):.1%} ± {100 * stats.sem(found):.1f}"
+    assert len({len(row) for row in rows[:8]}) == 1
+    assert sum(line.startswith("At ") for line in lines) == 2
+
+
+def test_names_cannot_break_a_markdown_table():
+    table = markdown_table(["a", "b"], [["x|y<b>\n| z", 3]])
+    assert table == "| a | b |\n| --- | ---: |\n| x\\|y\\<b> \\| z | 3 |"
 
 
 def test_runs_at_different_stages_compare_as_far_as_they_got(workdirs, tmp_path, fake_run):

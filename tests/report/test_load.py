@@ -6,14 +6,14 @@ import pytest
 
 from rlsp_jax.records import append_rows
 from rlsp_jax.report.load import load_run, number
-from rlsp_jax.report.story import learning_stages, milestones, points, samples_by_stage
+from rlsp_jax.report.story import learning_stages, milestones, points, samples_by_stage, stage_title
 
 
 def test_a_finished_workdir_is_read_back_whole(fake_run, tmp_path):
     run = load_run(fake_run(tmp_path / "run", seed=2))
     assert run.finished
     assert (run.info.name, run.seed) == ("countdown_rlsp", 2)
-    assert [(stage.name, len(stage.steps)) for stage in run.stages] == [("sft", 600), ("ppo", 40)]
+    assert [(stage.name, len(stage.steps)) for stage in run.stages] == [("sft", 31), ("ppo", 40)]
     assert {name: len(results) for name, results in run.evals.items()} == {"heldout": 8, "progress": 9}
     assert len(run.samples) == 2 * 60 * 4
     assert run.seconds["ppo"] == 305.9
@@ -89,3 +89,9 @@ def test_the_way_through_a_stage_begins_where_the_stage_before_ended(fake_run, t
 def test_samples_are_those_last_written_in_each_stage(fake_run, tmp_path):
     by_stage = samples_by_stage(load_run(fake_run(tmp_path / "run")))
     assert {label: len(samples) for label, samples in by_stage.items()} == {"SFT, step 600": 240, "PPO, step 40": 240}
+
+
+def test_a_stage_is_named_as_a_reader_writes_it():
+    names = ("sft", "sft_2", "ppo_3", "rloo", "expert_iteration", "expert_iteration_2")
+    titles = ["SFT", "SFT 2", "PPO 3", "RLOO", "Expert iteration", "Expert iteration 2"]
+    assert [stage_title(name) for name in names] == titles
