@@ -8,17 +8,25 @@ import dataclasses
 
 import countdown_rlsp
 
+from rlsp_jax import rewards
+from rlsp_jax.algorithms import ppo
 from rlsp_jax.algorithms.combination import Coupled
-from rlsp_jax.rewards import Whiten
+from rlsp_jax.schedules import Constant
 from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
     base = countdown_rlsp.get_config()
-    *sft, ppo = base.stages
+    *sft, last = base.stages
+    assert isinstance(last, ppo.Config)
+    correctness, exploration = last.streams
+    streams = (
+        rewards.Stream("correctness", correctness.kernel),
+        rewards.Stream("exploration", exploration.kernel, weight=Constant(1.0)),
+    )
     return dataclasses.replace(
         base,
         name="countdown_coupled",
         model=dataclasses.replace(base.model, value_heads=("total",)),
-        stages=(*sft, dataclasses.replace(ppo, combination=Coupled(normalization=Whiten()))),
+        stages=(*sft, dataclasses.replace(last, streams=streams, combination=Coupled(normalization=rewards.Whiten()))),
     )

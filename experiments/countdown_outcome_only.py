@@ -8,15 +8,17 @@ import dataclasses
 
 import countdown_rlsp
 
+from rlsp_jax.algorithms import ppo
 from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
     base = countdown_rlsp.get_config()
-    *sft, ppo = base.stages
-    streams = tuple(stream for stream in ppo.streams if stream.name == "correctness")
+    *sft, last = base.stages
+    assert isinstance(last, ppo.Config)
+    streams = tuple(stream for stream in last.streams if stream.name == "correctness")
     return dataclasses.replace(
         base,
         name="countdown_outcome_only",
-        stages=(*sft, dataclasses.replace(ppo, streams=streams)),
+        stages=(*sft, dataclasses.replace(last, streams=streams)),
     )

@@ -13,5 +13,5 @@ from rlsp_jax.training import Experiment
 
 def get_config() -> Experiment:
     base = countdown_rlsp.get_config()
-    search, _, ppo = base.stages  # without the stage that teaches to answer at once
-    return dataclasses.replace(base, name="countdown_searching_base", stages=(search, ppo))
+    search, _, last = base.stages  # without the stage that teaches to answer at once
+    return dataclasses.replace(base, name="countdown_searching_base", stages=(search, last))

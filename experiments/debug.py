@@ -1,5 +1,6 @@
 """Every loop in seconds: the smallest model, a few steps of SFT, a few of PPO, both kinds of eval.
 
+Paper:     On the Emergence of Thinking in LLMs I (2502.06773), its stages and nothing of its results
 Command:   rlsp train experiments/debug.py --workdir /tmp/debug
 Expect:    nothing learned, everything exercised.
 """

@@ -1,5 +1,6 @@
 """Copy this file and change it: every knob that most people turn, with a comment.
 
+Paper:     On the Emergence of Thinking in LLMs I (2502.06773), in miniature
 Command:   rlsp train experiments/forkme.py --workdir /tmp/forkme
 Expect:    a few minutes on a laptop; it is sized to be tried, not to reach a result.
 
@@ -33,7 +34,10 @@ def get_config() -> Experiment:
             scan_layers=False,  # True compiles faster for deep models
             remat="none",  # "full" or "dots" trade compute for memory
         ),
-        tokenizer=data.SentencePiece(vocab_size=320),  # trained on the demonstrations at first start
+        tokenizer=data.SentencePiece(  # trained on the demonstrations at first start
+            vocab_size=320,
+            symbols=data.SEARCH_SYMBOLS,  # strings that are always one token
+        ),
         mesh=MeshConfig(data=None, fsdp=1, tensor=1),  # data=None takes all devices that are left
         # ---- on what ----
         problems=data.Countdown(numbers=3, max_number=12, max_target=99, heldout_share=0.15),
@@ -46,6 +50,7 @@ def get_config() -> Experiment:
                     keep=0.5,  # how many failing branches are written
                     budget=3,  # checks before giving up
                     largest=99,  # results beyond this are not tried
+                    nearest=1,  # of the operations on the last two numbers, try only the nearest to the target
                 ),
                 num_steps=600,
                 batch_size=6,  # rows; several demonstrations are packed into each

@@ -28,7 +28,7 @@ from rlsp_jax.verifiers import VerifierPool
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Time the parts of a step.")
     parser.add_argument("experiment", nargs="?", default="experiments/countdown_rlsp.py", type=Path)
     parser.add_argument("--repeats", default=5, type=int)
     arguments = parser.parse_args()
