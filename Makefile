@@ -1,9 +1,11 @@
 # `make run` and `make test` set everything up on first use; later runs install nothing and need no network.
 # Another Python than python3:  make clean && make run PYTHON=python3.12
+# Tests in one process, with a debugger say:  make test-fast PYTEST_FLAGS="-x --pdb"
 # Written for GNU make 3.81, the one macOS has.
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PYTEST_FLAGS := -n 2
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 
 .PHONY: help run test test-fast lint lock clean
