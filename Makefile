@@ -5,7 +5,7 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PYTEST_FLAGS := -n 2
+PYTEST_FLAGS := -n 2 --dist loadfile
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 
 .PHONY: help run test test-fast lint lock clean

@@ -24,6 +24,7 @@ on_every_host() {
 
 setup() {
     local archive
+    command -v gcloud >/dev/null || fail "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
     archive="$(mktemp -d)/rlsp_jax.tar.gz"
     git -C "$(dirname "${BASH_SOURCE[0]}")/.." archive --format=tar.gz --output="$archive" HEAD
     gcloud compute tpus tpu-vm scp "$archive" "$tpu:rlsp_jax.tar.gz" --zone "$zone" --worker=all
@@ -35,7 +36,6 @@ setup() {
 action="$1" tpu="$2" zone="$3"
 shift 3
 [[ "$zone" =~ ^[a-z]+-[a-z]+[0-9]+-[a-z]$ ]] || fail "'$zone' is no zone; one looks like us-east5-b."
-command -v gcloud >/dev/null || fail "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
 
 case "$action" in
     setup) (($# == 0)) || fail "setup takes nothing after the zone; got: $*" && setup ;;

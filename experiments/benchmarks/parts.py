@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.data import pack
 from rlsp_jax.evaluation import Responder, make_judge
-from rlsp_jax.models import ActorCritic
-from rlsp_jax.sharding import make_mesh, place_rows
+from rlsp_jax.models import AXES, ActorCritic
+from rlsp_jax.sharding import make_mesh, place_rows, tree_shardings
 from rlsp_jax.training import load_experiment
 from rlsp_jax.training.environment import devices, set_up_process
 from rlsp_jax.training.rl import make_score_fn
@@ -55,6 +55,11 @@ def timed(work) -> float:
     return time.perf_counter() - start
 
 
+def place(mesh, tree):
+    """As training lays it out."""
+    return jax.device_put(tree, tree_shardings(mesh, tree, AXES))
+
+
 class Parts:
     """An experiment's jitted functions with arguments that fit; a method a part."""
 
@@ -65,10 +70,10 @@ class Parts:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = experiment.tokenizer.train(texts, Path(folder) / "tokenizer.model")
         model = ActorCritic(experiment.model, tokenizer.vocab_size)
-        params = model.init(jax.random.key(0))
+        params = place(mesh, model.init(jax.random.key(0)))
         packed = pack(tokenizer, questions, responses, length=imitation.row_length)
         self.rows = place_rows(mesh, jax.tree.map(lambda x: x[: imitation.batch_size], packed))
-        self.learner = sft.init_state(imitation, jax.tree.map(jnp.copy, params))
+        self.learner = place(mesh, sft.init_state(imitation, jax.tree.map(jnp.copy, params)))
         self.imitate = sft.make_update_fn(model, imitation)
 
         count, samples = exploration.prompts_per_step, exploration.samples_per_prompt
@@ -78,13 +83,14 @@ class Parts:
         sampling, rows = exploration.sampling, exploration.rows
         self.responder = Responder(mesh, model, self.judge, sampling, rows, experiment.max_prompt)
         self.prompts = self.responder.prompts(problems, samples=samples)
-        self.state = ppo.init_state(exploration, params)
+        self.state = place(mesh, ppo.init_state(exploration, params))
         heads = tuple(experiment.model.value_heads.index(name) for name in exploration.value_heads)
         self.pay = make_score_fn(exploration.streams)
         self.make_experience = ppo.make_experience_fn(model, exploration, heads)
         self.learn = ppo.make_update_fn(model, exploration, heads)
         self.rollout = self.generate()
         self.verdicts = self.verify()
+        self.scores = self.score()[0]
         self.made = self.experience()[0]
 
     def tokens(self, part: str) -> int:
@@ -107,7 +113,7 @@ class Parts:
         return self.pay(self.rollout, self.verdicts, self.judge.token_bytes, self.state.memory)
 
     def experience(self):
-        return self.make_experience(self.state, self.rollout, self.score()[0])
+        return self.make_experience(self.state, self.rollout, self.scores)
 
     def update(self):
         self.state, metrics = self.learn(self.state, self.made, jax.random.key(0))

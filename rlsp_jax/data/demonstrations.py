@@ -7,7 +7,7 @@
     try 21+12=33 check 33 yes
     answer: (3*7)+12
 
-The children of a state are visited in one canonical order, so a search only ever moves forward in
+The children of a state are visited in one fixed order, so a search only ever moves forward in
 it and never repeats a line at the same place: with a random order, greedy decoding loops.
 """
 

@@ -44,7 +44,7 @@ def check_prompts(experiment: Experiment, tokenizer: Tokenizer) -> None:
 
 
 def _shown_problems(experiment: Experiment) -> list[Problem]:
-    """All problems of the evals, and those of the first step of each stage that draws responses."""
+    """All problems of the evals, and those of the first step that draws responses."""
     heldout = max((config.problems for config in experiment.evals), default=0)
     first = max((config.prompts_per_step for config in experiment.stages if isinstance(config, ppo.Config)), default=0)
     return [*experiment.problems.heldout(heldout), *experiment.problems.problems("train", 0, first)]

@@ -86,7 +86,7 @@ def _what(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     message = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
-    return f"{type(error).__name__}: {message.rstrip('.')}."
+    return f"{': '.join(filter(None, (type(error).__name__, message.rstrip('.'))))}."
 
 
 def _similar(path: Path) -> str:

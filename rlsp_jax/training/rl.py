@@ -37,11 +37,11 @@ def train_rl(run: Run, index: int, config: ppo.Config, params: Params) -> Params
             verdicts = responder.verify(rollout, [p for p in problems for _ in range(config.samples_per_prompt)])
             scores, memory = pay(rollout, verdicts, run.judge.token_bytes, state.memory)
             experience, health = make_experience(state, rollout, scores)
+            check_gap(float(health["policy/logp_gap"]), config.max_logp_gap, step)
             stage.state, learned = update(state._replace(memory=memory), experience, key_of(stage.key, "update", step))
             metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | health | learned
             about = f"problems {problems[0].number} to {problems[-1].number} of the training split"
-            values = stage.record(step, metrics, tokens="rollout/tokens", about=about)
-            check_gap(values["policy/logp_gap"], config.max_logp_gap, step)
+            stage.record(step, metrics, tokens="rollout/tokens", about=about)
     return stage.state.params
 
 
@@ -54,14 +54,14 @@ def check_gap(gap: float, largest: float, step: int) -> None:
     """Sampler and learner score the same tokens: stop when they disagree."""
     if not math.isfinite(gap):
         raise UserError(
-            f"The sampler's or the learner's log-probabilities are not finite at step {step}; with a lower learning "
-            "rate it is another run: give it another --workdir, or add --overwrite."
+            f"The sampler's or the learner's log-probabilities are not finite at step {step}; lower the learning rate "
+            "or use model.dtype=float32: either is another run, so give it another --workdir or add --overwrite."
         )
     if gap > largest:
         raise UserError(
             f"The sampler's and the learner's log-probabilities differ by {gap:.3g} nats a token at step {step}, more "
-            f"than max_logp_gap = {largest:g}, so the update is off-policy; raise max_logp_gap to go on from there, or "
-            "start another run with model.dtype=float32, in which they agree."
+            f"than max_logp_gap = {largest:g}, so the update would be off-policy; raise max_logp_gap to go on from there, "
+            "or start another run with model.dtype=float32, in which they agree."
         )
 
 

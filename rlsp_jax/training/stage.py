@@ -68,6 +68,7 @@ class StageRun:
     def steps(self) -> Iterator[int]:
         """The numbers of the steps still to take."""
         total = self.config.num_steps
+        self._check_finite(self.done - 1, int(self.state.bad_steps), "before this start")
         for step in range(self.done, total):
             self._watch()
             with self.run.spent.phase(self.name):
@@ -109,8 +110,8 @@ class StageRun:
         if count >= self.config.max_bad_steps:
             raise UserError(
                 f"Stage {self.name!r} stopped at step {step} ({about}): the loss or its gradients were not finite in "
-                f"{count} updates in a row, which were skipped; with a lower learning rate it is another run: give it "
-                "another --workdir, or add --overwrite."
+                f"{count} updates in a row, which were skipped; lower the learning rate: that is another run, so give "
+                "it another --workdir or add --overwrite."
             )
 
     def _watch(self) -> None:

@@ -12,8 +12,8 @@ from rlsp_jax.training.rl import check_gap
     ("gap", "message"),
     [
         (0.06, "differ by 0.06 nats a token at step 3, more than max_logp_gap = 0.05"),
-        (math.nan, "log-probabilities are not finite at step 3; with a lower learning rate"),
-        (math.inf, "log-probabilities are not finite at step 3; with a lower learning rate"),
+        (math.nan, "log-probabilities are not finite at step 3; lower the learning rate or use model.dtype=float32"),
+        (math.inf, "log-probabilities are not finite at step 3; lower the learning rate or use model.dtype=float32"),
     ],
 )
 def test_a_gap_between_sampler_and_learner_is_one_sentence(gap, message):
