@@ -60,8 +60,8 @@ def check_gap(gap: float, largest: float, step: int) -> None:
     if gap > largest:
         raise UserError(
             f"The sampler's and the learner's log-probabilities differ by {gap:.3g} nats a token at step {step}, more "
-            f"than max_logp_gap = {largest:g}, so the update would be off-policy; raise max_logp_gap to go on from there, "
-            "or start another run with model.dtype=float32, in which they agree."
+            f"than max_logp_gap = {largest:g}, so the update would be off-policy; raise max_logp_gap to go on "
+            "from there, or start another run with model.dtype=float32, in which they agree."
         )
 
 
