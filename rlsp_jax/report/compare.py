@@ -113,8 +113,8 @@ def write_comparison(workdirs: list[Path], output: Path, figures: Path | None = 
         raise ValueError("There is no workdir to compare; name one or more.")
     runs = [load_run(workdir) for workdir in workdirs]
     experiments = group_by_config(runs)
-    evaluated = [seed for experiment in experiments for seed in experiment.seeds if seed.ends]
-    wanted = tables.quantities([end.overall for seed in evaluated for end in seed.ends])
+    evaluated = [(experiment, seed) for experiment in experiments for seed in experiment.seeds if seed.ends]
+    wanted = tables.quantities([end.overall for _, seed in evaluated for end in seed.ends])
     headings = [*(quantity.name for quantity in wanted), "Steps", "Tokens generated"]
     rows = [row for experiment in experiments for row in final_rows(experiment, wanted)]
     equals, watched = equal_expense(experiments), watched_by(experiments)
@@ -127,8 +127,8 @@ def write_comparison(workdirs: list[Path], output: Path, figures: Path | None = 
         equals=equals,
         watched=watched,
         figures=drawn.values(),
-        unknowns=[f"{run.workdir.name}: {text}" for run in runs for text in unknowns(run)],
-        each=[(seed, tables.rows(seed.ends, wanted)) for seed in evaluated],
+        unknowns=[f"{run.workdir.resolve().name}: {text}" for run in runs for text in unknowns(run)],
+        each=[(experiment, seed, tables.rows(seed.ends, wanted)) for experiment, seed in evaluated],
     )
     if figures is not None:
         write_files(figures, drawn, markdown(headings, rows, equals, watched))

@@ -4,11 +4,14 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from rlsp_jax.common.describe import flatten
+from rlsp_jax.records import OPERATIONAL
 from rlsp_jax.report.figures import Measure
 from rlsp_jax.report.load import NAN, Run
 from rlsp_jax.report.plots import CYCLE, Color, Line
@@ -30,9 +33,14 @@ class Seed:
     """One run, where its last two stages ended, and its way through the last stage that learns from rewards."""
 
     run: Run
-    milestones: int  # stages that ended with a full evaluation
+    num_milestones: int  # stages with a full evaluation: a start that only stands in for one is none
     ends: tuple[Milestone, ...]
     way: tuple[Point, ...]
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How far it got: its stages with a full evaluation, and the step of the last one."""
+        return self.num_milestones, self.ends[-1].step if self.ends else -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +54,9 @@ class Experiment:
 
     @property
     def begun(self) -> tuple[Seed, ...]:
-        """The seeds that are as far as the furthest: the others' ends are those of earlier stages."""
-        furthest = max(seed.milestones for seed in self.seeds)
-        return tuple(seed for seed in self.seeds if seed.ends and seed.milestones == furthest)
+        """The seeds that are as far as the furthest: the others' ends are those of earlier stages or steps."""
+        furthest = max(seed.progress for seed in self.seeds)
+        return tuple(seed for seed in self.seeds if seed.ends and seed.progress == furthest)
 
     @property
     def ended(self) -> tuple[Seed, ...]:
@@ -62,46 +70,58 @@ class Experiment:
 
 
 def group_by_config(runs: Sequence[Run]) -> tuple[Experiment, ...]:
-    """Runs of one config but for `seed` are one experiment, in the order in which they came.
+    """Runs of one config but for `seed` and what decides no result are one experiment, in the order they came.
 
     A run whose seed is there already would count as a seed that it is not: it begins an experiment of its own.
     """
     met: Counter[tuple[str, int | None]] = Counter()
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        config = json.dumps([run.info.name, {**run.info.config, "seed": None}], sort_keys=True)
+        deciding = {path: value for path, value in flatten(run.info.config).items() if _decides(path)}
+        config = json.dumps([run.info.name, deciding], sort_keys=True)
         met[config, run.seed] += 1
         groups.setdefault((config, met[config, run.seed]), []).append(run)
-    names = experiment_names([group[0] for group in groups.values()])
-    shared = len(os.path.commonprefix(names).rpartition("_")[0]) + 1 if len(names) > 1 else 0
+    firsts = [group[0] for group in groups.values()]
+    names, plain = experiment_names(firsts), {run.info.name for run in firsts}
+    shared = os.path.commonprefix(list(plain)).rfind("_") + 1 if len(plain) > 1 else 0  # ends where a word does
     return tuple(
-        Experiment(name, name[shared if shared > 1 else 0 :], CYCLE[i % len(CYCLE)], tuple(map(read_seed, group)))
+        Experiment(name, name[shared:], CYCLE[i % len(CYCLE)], tuple(map(read_seed, group)))
         for i, (name, group) in enumerate(zip(names, groups.values(), strict=True))
     )
 
 
 def experiment_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: its experiment's; where several have that one, with its overrides, else its workdir."""
+    """A name for each run: its experiment's; where several have that one, with its overrides, else its workdir.
+
+    A workdir goes by the folder's name, and by its path where folders share their name.
+    """
     names = [run.info.name for run in runs]
-    told = [
-        " ".join([name, *_changes(run)]) if names.count(name) > 1 else name
-        for name, run in zip(names, runs, strict=True)
-    ]
-    return [
-        f"{name} ({run.workdir.name})" if told.count(name) > 1 else name for name, run in zip(told, runs, strict=True)
-    ]
+    told = _where_alike(names, [" ".join([run.info.name, *_changes(run)]) for run in runs])
+    pairs = list(zip(told, runs, strict=True))
+    placed = _where_alike(told, [f"{name} ({run.workdir.resolve().name})" for name, run in pairs])
+    return _where_alike(placed, [f"{name} ({run.workdir})" for name, run in pairs])
+
+
+def _where_alike(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """The names, and the longer ones in place of those that are there more than once."""
+    return [more if names.count(name) > 1 else name for name, more in zip(names, longer, strict=True)]
 
 
 def _changes(run: Run) -> list[str]:
-    """The overrides but for the seed's, each field by its last name: `stages.ppo.clip=0.1` → `clip=0.1`."""
+    """The overrides that tell experiments apart, by their last names: `stages.ppo.clip=0.1` → `clip=0.1`."""
     pairs = [override.partition("=") for override in run.info.overrides]
-    return [f"{path.rpartition('.')[2]}={value}" for path, _, value in pairs if path != "seed"]
+    return [f"{path.rpartition('.')[2]}={value}" for path, _, value in pairs if _decides(path)]
+
+
+def _decides(path: str) -> bool:
+    """Whether runs that differ there are runs of different experiments."""
+    return path != "seed" and not re.fullmatch(OPERATIONAL, path)
 
 
 def read_seed(run: Run) -> Seed:
     """What a run adds to its experiment."""
     ends, learning = milestones(run), learning_stages(run)
-    return Seed(run, len(ends), ends[-2:], points(run, learning[-1]) if learning else ())
+    return Seed(run, len({end.stage for end in ends}), ends[-2:], points(run, learning[-1]) if learning else ())
 
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float]:

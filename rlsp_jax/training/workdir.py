@@ -12,6 +12,7 @@ from rlsp_jax.common.describe import diff, to_dict
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.records import (
     METRICS_FILE,
+    OPERATIONAL,
     RUN_FILE,
     SUMMARY_FILE,
     RunInfo,
@@ -33,7 +34,6 @@ OWN = (  # what a run writes; run.json, which makes a folder a run, goes last
     *("evals", "samples", CHECKPOINTS, "tensorboard", RUN_FILE),
 )
 LOCK_FILE = "run.lock"  # outlives the run: removed, it would be a lock on a file that the next process does not open
-OPERATIONAL = r"checkpoint_every|verifier_workers|stages\.\d+\.(max_logp_gap|max_bad_steps)"  # decide no result
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -172,6 +173,84 @@ def test_only_runs_that_differ_by_their_seed_alone_are_seeds_of_one_experiment(t
         ("countdown_rlsp clip=0.1", [2]),
         ("countdown_rlsp (run_3)", [1]),
     ]
+
+
+def change_config(workdir, overrides, change) -> None:
+    info = read_json(workdir / "run.json")
+    change(info["config"])
+    write_json(workdir / "run.json", info | {"overrides": [*info["overrides"], *overrides]})
+
+
+def test_overrides_and_workdirs_stay_whole_in_chart_labels(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / f"rlsp_{i}") for i in range(2)]
+    same = group_by_config([load_run(path) for path in paths])
+    assert [e.label for e in same] == ["countdown_rlsp (rlsp_0)", "countdown_rlsp (rlsp_1)"]
+    for path, coef in zip(paths, (0.5, 1.0), strict=True):
+        change_config(path, [f"stages.ppo.value_coef={coef}"], lambda config, coef=coef: config.update(coef=coef))
+    runs = [load_run(path) for path in paths]
+    told = ["countdown_rlsp value_coef=0.5", "countdown_rlsp value_coef=1.0"]
+    assert [e.label for e in group_by_config(runs)] == told
+    other = load_run(fake_run(tmp_path / "other", name="countdown_outcome_only"))
+    assert [e.label for e in group_by_config([*runs, other])] == [
+        *(name.removeprefix("countdown_") for name in told),
+        "outcome_only",
+    ]
+
+
+def test_workdirs_of_one_name_go_by_their_paths(tmp_path, fake_run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [load_run(fake_run(Path(folder))) for folder in ("x/run", "y/run", "z")]
+    names = [f"countdown_rlsp ({path})" for path in ("x/run", "y/run", "z")]
+    assert [e.name for e in group_by_config(runs)] == names
+
+
+def test_the_current_folder_goes_by_its_name(tmp_path, fake_run, monkeypatch):
+    paths = [fake_run(tmp_path / "here"), fake_run(tmp_path / "there")]
+    monkeypatch.chdir(paths[0])
+    experiments = group_by_config([load_run(Path(".")), load_run(paths[1])])
+    assert [e.name for e in experiments] == ["countdown_rlsp (here)", "countdown_rlsp (there)"]
+    assert "here countdown_rlsp (here) 0" in plain(write_comparison([Path("."), paths[1]], tmp_path / "p").read_text())
+
+
+def test_the_table_of_every_run_tells_apart_what_differs_by_overrides(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / "a"), fake_run(tmp_path / "b", seed=1)]
+    change_config(paths[1], ["stages.ppo.clip=0.1"], lambda config: config["stages"][1].update(clip=0.1))
+    text = plain(write_comparison(paths, tmp_path / "page.html").read_text())
+    assert "a countdown_rlsp 0" in text and "b countdown_rlsp clip=0.1 1" in text
+
+
+def test_settings_that_decide_no_result_do_not_split_seeds(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / str(seed), seed=seed) for seed in SEEDS]
+    change_config(paths[0], ["stages.ppo.max_bad_steps=9"], lambda config: config["stages"][1].update(max_bad_steps=9))
+    change_config(paths[1], ["checkpoint_every=5"], lambda c: c.update(checkpoint_every=5, verifier_workers=2))
+    (experiment,) = group_by_config([load_run(path) for path in paths])
+    assert [seed.run.seed for seed in experiment.seeds] == list(SEEDS)
+    other = fake_run(tmp_path / "other")
+    change_config(other, ["stages.ppo.clip=0.1"], lambda config: config["stages"][1].update(clip=0.1))
+    names = [e.name for e in group_by_config([load_run(path) for path in (*paths, other)])]
+    assert names == ["countdown_rlsp", "countdown_rlsp clip=0.1"]
+
+
+def test_a_half_run_seed_that_is_only_watched_periodically_has_not_ended(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / str(seed), seed=seed, finished=seed < 2) for seed in SEEDS]
+    for path in paths:
+        (path / "evals/heldout.jsonl").unlink()
+    (experiment,) = group_by_config([load_run(path) for path in paths])
+    assert [len(seed.ends) for seed in experiment.seeds] == [2, 2, 2]
+    assert [seed.run.seed for seed in experiment.ended] == [0, 1]
+
+
+def test_a_seed_in_an_earlier_stage_is_behind_however_many_steps_that_has(tmp_path, fake_run):
+    paths = [fake_run(tmp_path / str(seed), seed=seed) for seed in SEEDS]
+    (paths[0] / "evals/progress.jsonl").unlink()
+    (row,) = [r for r in read_rows(paths[0] / "evals/heldout.jsonl") if (r["stage"], r["level"]) == ("sft", "all")]
+    (paths[0] / "evals/heldout.jsonl").unlink()
+    append_rows(paths[0] / "evals/heldout.jsonl", [row | {"step": 0}, row])  # SFT from its start to step 600
+    (paths[1] / "evals/heldout.jsonl").unlink()
+    (paths[1] / "evals/progress.jsonl").unlink()  # not evaluated yet
+    (experiment,) = group_by_config([load_run(path) for path in paths])
+    assert [len(seed.ends) for seed in experiment.seeds] == [2, 0, 2]
+    assert [seed.run.seed for seed in experiment.ended] == [2]
 
 
 def test_a_seed_whose_last_stage_has_not_ended_is_no_part_of_the_end(workdirs, tmp_path, fake_run):
