@@ -142,8 +142,7 @@ def normalize(
     """Advantages on a common scale. Leave-one-out replaces the critic by the siblings' mean return."""
     match normalization:
         case Whiten(min_std):
-            spread = jnp.sqrt(masked_var(advantages, known))
-            advantages = masked_whiten(advantages, known) * jnp.minimum(1.0, spread / min_std)
+            advantages = masked_whiten(advantages, known, min_std=min_std)
         case LeaveOneOut():
             scores = leave_one_out(rewards.sum(axis=1), jnp.any(known, axis=1), group)
             advantages = jnp.broadcast_to(scores[:, None], advantages.shape)

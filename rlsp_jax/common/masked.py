@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 Axis = int | Sequence[int] | None
-
-WHITEN_EPSILON = 1e-8  # added to the variance: values that are all equal whiten to 0, not to NaN
 
 
 def masked_sum(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"], axis: Axis = None) -> Float[Array, "..."]:
@@ -26,11 +23,14 @@ def masked_var(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[
     return masked_mean(jnp.square(_centered(x, mask)), mask)
 
 
-def masked_whiten(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """x less its mean, over its standard deviation, both over the counted places; 0 elsewhere."""
+def masked_whiten(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"], *, min_std: float) -> Float[Array, "*shape"]:
+    """x less its mean, over its standard deviation or over `min_std` where that is larger; 0 where not counted.
+
+    Mean and deviation are over the counted places.
+    """
     centered = _centered(x, mask)
-    scale = jax.lax.rsqrt(masked_mean(jnp.square(centered), mask) + WHITEN_EPSILON)
-    return jnp.where(mask, centered * scale, 0)
+    std = jnp.sqrt(masked_mean(jnp.square(centered), mask))
+    return jnp.where(mask, centered / jnp.maximum(std, min_std), 0)
 
 
 def _centered(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -7,8 +7,6 @@ from rlsp_jax.algorithms.ppo import KLLoss, KLReward
 from rlsp_jax.rewards import LeaveOneOut, Whiten
 from tests.models import slow as transformer
 
-EPSILON = 1e-8
-
 
 def score_row(model_config, params, prompt, response, *, temperature):
     """Log-probs, entropies [time] and values [time, head] of the response tokens, from the sequence alone."""
@@ -41,7 +39,8 @@ def normalize(normalization, advantages, rewards, known, group):
     """Lists of rows in, a list of rows out; rows that are not known become 0."""
     if isinstance(normalization, Whiten):
         counted = np.concatenate([a for a, ok in zip(advantages, known, strict=True) if ok])
-        advantages = [(a - counted.mean()) / np.sqrt(counted.var() + EPSILON) for a in advantages]
+        divisor = max(counted.std(), normalization.min_std)
+        advantages = [(a - counted.mean()) / divisor for a in advantages]
     if isinstance(normalization, LeaveOneOut):
         baselined = []
         for i, a in enumerate(advantages):

@@ -65,7 +65,7 @@ def assert_equal_to_slow(combination, channels, scores, values, mask, step):
 @settings(max_examples=8)
 @given(st.integers(0, 1000), st.integers(0, 6))
 def test_decoupled_equals_a_slow_loop_over_streams_rows_and_tokens(normalization, seed, step):
-    assert_equal_to_slow(Decoupled(), streams(normalization, Whiten()), *arrays(seed), step)
+    assert_equal_to_slow(Decoupled(), streams(normalization, Whiten(min_std=5.0)), *arrays(seed), step)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS, ids=repr)
@@ -160,7 +160,7 @@ def test_whitening_does_not_blow_up_what_a_stream_that_pays_everyone_alike_leave
     result = combined(Decoupled(), (stream,), scores, values, mask, 0)
     spread = float(np.std(np.asarray(result.advantages)[np.asarray(mask)]))
     assert spread == pytest.approx(size, rel=0.9) and (noise > 0.01) == (abs(spread - 1) < 1e-3)
-    np.testing.assert_allclose(spread, min(1.0, float(result.spreads[0]) / 0.01), rtol=2e-2)
+    np.testing.assert_allclose(spread, min(1.0, float(result.spreads[0]) / 0.01), rtol=1e-5)
 
 
 def test_only_weights_that_change_are_logged():

@@ -102,8 +102,12 @@ def test_a_distribution_of_one_token_has_no_entropy():
     assert (gradient == 0).all()
 
 
-def test_half_precision_states_are_scored_in_float32(arrays):
-    hidden, head, tokens, _ = arrays
-    logprobs, entropies = scored(hidden.astype(jnp.bfloat16), head, tokens)
+def test_logits_of_half_precision_states_are_summed_in_float32():
+    """Logits of 257, 256 and 255: bfloat16 holds every factor, but would round 257 to 256."""
+    hidden, head = np.tile([256.0, 1.0], (1, 3, 1)), np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0]])
+    full = log_softmax(hidden @ head)
+    half = (jnp.asarray(hidden, jnp.bfloat16), jnp.asarray(head, jnp.bfloat16))
+    logprobs, entropies = scored(*half, jnp.asarray([[0, 1, 2]], jnp.int32))
     assert logprobs.dtype == entropies.dtype == jnp.float32
-    np.testing.assert_allclose(logprobs, scored(hidden, head, tokens)[0], atol=0.2)
+    np.testing.assert_allclose(logprobs[0], np.diagonal(full[0]), atol=1e-4)
+    np.testing.assert_allclose(entropies, -(np.exp(full) * full).sum(axis=-1), atol=1e-4)
