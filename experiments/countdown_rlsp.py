@@ -1,12 +1,13 @@
 """RLSP on Countdown: a model that has seen search but answers at once is paid for searching and for being right.
 
 The first stage teaches arithmetic and what a written search looks like; the second tunes the model to answer directly
-(nine of ten demonstrations have no search), so that it does not think; the third pays two streams, kept apart.
+(995 of 1,000 demonstrations have no search), so that it does not think; the third pays two streams, kept apart.
 
 Paper:     On the Emergence of Thinking in LLMs I (2502.06773), in miniature: exploration beside the outcome
 Command:   rlsp train experiments/countdown_rlsp.py --workdir runs/countdown_rlsp
 Hardware:  2 CPU cores, 12 minutes
-Expect:    EXPECT
+Expect:    greedy 0.23 → 0.57, pass@1 0.17 → 0.47, backtracks 0.02 → 6.5 a response (means of 3 seeds, 512 problems,
+           2026-11-21; docs/results/countdown.md)
 """
 
 import dataclasses
@@ -43,7 +44,7 @@ def get_config() -> Experiment:
                 optimizer=AdamW(Cosine(2e-3, 4000, warmup_steps=50), b2=0.99, weight_decay=0.1),
             ),
             sft.Config(
-                demonstrations=dataclasses.replace(SEARCH, direct=0.9),
+                demonstrations=dataclasses.replace(SEARCH, direct=0.995),
                 num_steps=250,
                 batch_size=5,
                 row_length=184,
@@ -51,7 +52,7 @@ def get_config() -> Experiment:
                 optimizer=AdamW(Cosine(1e-3, 250, warmup_steps=20), b2=0.99, weight_decay=0.1),
             ),
             ppo.Config(
-                num_steps=50,
+                num_steps=60,
                 prompts_per_step=256,
                 samples_per_prompt=1,
                 sampling=SAMPLING,
@@ -69,7 +70,7 @@ def get_config() -> Experiment:
                 minibatch_size=32,
                 entropy_coef=Constant(0.02),
                 value_warmup_steps=2,
-                optimizer=AdamW(Linear(3e-4, 3e-5, 50)),
+                optimizer=AdamW(Linear(3e-4, 1e-4, 60)),
                 value_optimizer=AdamW(Constant(3e-3)),
             ),
         ),
