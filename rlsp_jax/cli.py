@@ -188,11 +188,12 @@ def compare(
     _check_report()
     from rlsp_jax.report.page import write_comparison
 
-    if len(workdirs) < 2:
-        raise UserError("There is nothing to compare; give at least two workdirs.")
     for workdir in workdirs:
         check_run(workdir)
-    print(f"Comparison: {write_comparison(list(workdirs), output, figures)}")
+    different = list({workdir.resolve(): workdir for workdir in workdirs}.values())
+    if len(different) < 2:
+        raise UserError("There is nothing to compare; give at least two different workdirs.")
+    print(f"Comparison: {write_comparison(different, output, figures)}")
 
 
 @app.command

@@ -113,7 +113,6 @@ def assert_one_sentence(ended: Ended, message: str) -> None:
         (("sample", ROOT, "1 2 3 = 4", "--seed", "-1"), "--seed is -1; it must be 0 or more"),
         (("report", ROOT), "is not the workdir of a run"),
         (("compare", ROOT, ROOT), "is not the workdir of a run"),
-        (("compare", ROOT), "give at least two workdirs"),
         (("config", DEBUG, "--explain", "stages.1.clap"), "has no field 'clap'; did you mean 'clip'"),
     ],
 )
@@ -341,8 +340,14 @@ def test_a_problem_that_is_none_is_one_sentence(problem, message, rlsp, trained)
 
 
 def test_compare_lays_runs_side_by_side(rlsp, trained, tmp_path):
-    ended = rlsp("compare", trained, trained, "--output", tmp_path / "page.html")
+    again = shutil.copytree(trained, tmp_path / "the same run again in a folder of a very long name")
+    ended = rlsp("compare", trained, again, "--output", tmp_path / "page.html")
     assert (ended.code, ended.out) == (0, f"Comparison: {tmp_path / 'page.html'}\n")
+
+
+def test_a_run_is_not_compared_with_itself(rlsp, trained):
+    assert_one_sentence(rlsp("compare", trained, trained / "."), "give at least two different workdirs")
+    assert_one_sentence(rlsp("compare", trained), "give at least two different workdirs")
 
 
 def test_config_shows_explains_and_compares(rlsp, tmp_path):

@@ -72,6 +72,7 @@ _STYLE: dict[Any, Any] = {
 
 _MAX_POINTS = 300
 _LABEL_GAP = 0.085  # of the axes' height, between two direct labels
+_LABEL_LENGTH = 22  # characters of a curve's name beside it; the tables have the whole name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +232,13 @@ def _end(line: Line) -> float:
 
 def _end_label(line: Line, num_lines: int, percent: bool) -> str:
     figure = f"{_end(line):.0%}" if percent else compact(_end(line))
-    return f"{line.label} {figure}" if num_lines > 1 else figure
+    return f"{_short(line.label)} {figure}" if num_lines > 1 else figure
+
+
+def _short(label: str) -> str:
+    """Both ends of a name that is too long: names of runs often begin or end alike."""
+    half = _LABEL_LENGTH // 2
+    return label if len(label) <= _LABEL_LENGTH else f"{label[: half - 1]}…{label[-half:]}"
 
 
 def _label_ends(axes: Axes, lines: Sequence[Line], percent: bool) -> None:

@@ -38,7 +38,7 @@ def make_state(step: int) -> TrainState:
     odd = np.asarray([np.nan, -0.0, np.inf, 1e38, 1e-45, 1 / 3], np.float32)
     params = {"policy": {"w": matrix, "odd": odd}, "value": {"w": matrix.astype(jnp.bfloat16)}}
     counts = {"seen": np.arange(40, dtype=np.int32)}
-    return TrainState(np.int32(step), params, {"mu": matrix * 2}, (), counts, np.int32(0))
+    return TrainState(np.int32(step), params, {"mu": matrix * 2}, (), counts, np.int32(0), np.int32(0))
 
 
 def same(left, right) -> bool:
@@ -127,7 +127,7 @@ def test_a_process_killed_while_it_saves_leaves_only_whole_checkpoints(tmp_path)
         saver, zero = Saver(Path(sys.argv[1])), jnp.zeros((), jnp.int32)
         for step in range(1, 1000):
             params = {str(i): jnp.full((64, 1024), step, jnp.float32) for i in range(20)}
-            saver.save(step, TrainState(zero + step, params, (), (), (), zero), {"is": step})
+            saver.save(step, TrainState(zero + step, params, (), (), (), zero, zero), {"is": step})
             print(step, flush=True)
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
@@ -142,7 +142,7 @@ def test_a_process_killed_while_it_saves_leaves_only_whole_checkpoints(tmp_path)
         step = saver.latest_step()
         assert step is not None and step >= 1
         zero = jnp.zeros((), jnp.int32)
-        like = TrainState(zero, {str(i): jnp.zeros((64, 1024)) for i in range(20)}, (), (), (), zero)
+        like = TrainState(zero, {str(i): jnp.zeros((64, 1024)) for i in range(20)}, (), (), (), zero, zero)
         state, progress = saver.restore(step, like)
         assert progress == {"is": step} and all(np.all(np.asarray(x) == step) for x in state.params.values())
         saver.close()

@@ -41,6 +41,12 @@ def test_names_are_escaped_and_are_not_mathematics():
     assert "&lt;b&gt; &amp; $x^2$" in svg
 
 
+def test_a_name_too_long_for_its_chart_keeps_both_ends():
+    long = Line("begins like " + "x" * 200 + " ends so", (0, 1), (0, 1), Color.RED)
+    svg = line_chart("a", "t", "x", [LINE, long], small=True)
+    assert ">begins lik…xxx ends so 1</text>" in svg
+
+
 def test_nothing_to_draw_is_no_chart():
     assert line_chart("a", "t", "x", []) is None
     assert line_chart("a", "t", "x", [Line("l", (3,), (0.5,), Color.RED, dots=True)]) is None
