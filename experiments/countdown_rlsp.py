@@ -5,7 +5,7 @@ The first stage teaches arithmetic and what a written search looks like; the sec
 
 Paper:     On the Emergence of Thinking in LLMs I (2502.06773), in miniature: exploration beside the outcome
 Command:   rlsp train experiments/countdown_rlsp.py --workdir runs/countdown_rlsp
-Hardware:  2 CPU cores, 12 minutes
+Hardware:  2 CPU cores, 10 minutes
 Expect:    greedy 0.23 → 0.57, pass@1 0.17 → 0.47, backtracks 0.02 → 6.5 a response (means of 3 seeds, 512 problems,
            2026-11-21; docs/results/countdown.md)
 """
