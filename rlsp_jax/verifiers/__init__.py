@@ -1,7 +1,8 @@
 """Outcome verifiers on the host: strings only, and no JAX, so that a worker process starts in a moment."""
 
 from rlsp_jax.verifiers.countdown import Countdown
+from rlsp_jax.verifiers.math import Math
 from rlsp_jax.verifiers.outcome import Outcome, Verifier
 from rlsp_jax.verifiers.pool import VerifierPool
 
-__all__ = ["Countdown", "Outcome", "Verifier", "VerifierPool"]
+__all__ = ["Countdown", "Math", "Outcome", "Verifier", "VerifierPool"]

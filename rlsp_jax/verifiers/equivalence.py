@@ -1,0 +1,225 @@
+"""Whether an answer says what the gold answer says."""
+
+from collections.abc import Sequence
+
+from rlsp_jax.verifiers.forms import MAX_ITEMS, as_list, assigned, is_name, settle
+from rlsp_jax.verifiers.numeric import approximation, canonical, identical, proportional, symbols
+from rlsp_jax.verifiers.quantities import measure, same_quantity
+from rlsp_jax.verifiers.realsets import as_real_set
+from rlsp_jax.verifiers.terms import (
+    Apply,
+    Builder,
+    Group,
+    Matrix,
+    Measured,
+    Relation,
+    Symbol,
+    Term,
+    Words,
+    negative,
+    substitute,
+)
+
+_STRICT = ("<", ">")
+_TURNED = {"<": ">", ">": "<", "le": "ge", "ge": "le", "ne": "ne", "=": "="}
+
+
+def same(gold: Term, answer: Term) -> bool:
+    """Whether two terms are the same answer. Raises NotUnderstood, TooLarge and ZeroDivisionError."""
+    gold, answer = settle(gold), settle(answer)
+    if gold == answer:
+        return True
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return isinstance(gold, Words) and isinstance(answer, Words) and gold.text == answer.text
+    gold, answer = _without_names(gold, answer)
+    if (first := as_real_set(gold, answer)) is not None and (second := as_real_set(answer, gold)) is not None:
+        return first == second
+    golds, answers = as_list(gold), as_list(answer)
+    if golds is not None or answers is not None:
+        return _same_list(golds, answers, gold, answer)
+    match gold, answer:
+        case Relation(), Relation():
+            return _same_relation(gold, answer)
+        case (Relation() as equation, value) | (value, Relation() as equation):
+            return _solves(equation, value)
+        case Group(), Group():
+            return _brackets(gold) == _brackets(answer) and _same_items(gold.items, answer.items)
+        case Matrix(rows), Matrix(others):
+            return len(rows) == len(others) and all(map(_same_items, rows, others))
+        case (Matrix(), Group()) | (Group(), Matrix()):
+            left, right = _vector(gold), _vector(answer)
+            return left is not None and right is not None and _same_items(left, right)
+        case (Matrix() | Group(), _) | (_, Matrix() | Group()):
+            return False
+    return same_quantity(gold, answer)
+
+
+def signature(term: Term) -> str:
+    """A text that equal answers share, as far as that can be had without comparing them one by one."""
+    term = settle(term)
+    if isinstance(term, Relation):
+        term = assigned(term) or term
+    if (items := as_list(term)) is not None:
+        return f"{{{', '.join(sorted(map(signature, items)))}}}"
+    if isinstance(term, Group):
+        return f"{term.opening}{', '.join(map(signature, term.items))}{term.closing}"
+    value, unit = measure(term)
+    return f"{approximation(value) or canonical(value)} {unit}".strip()
+
+
+# ---- equations and inequalities ----
+
+
+def _without_names(gold: Term, answer: Term) -> tuple[Term, Term]:
+    """`x = 5` as 5 where the other one is no equation."""
+    if isinstance(gold, Relation) and not _holds_relation(answer):
+        gold = assigned(gold) or gold
+    elif isinstance(answer, Relation) and not _holds_relation(gold):
+        answer = assigned(answer) or answer
+    return gold, answer
+
+
+def _holds_relation(term: Term) -> bool:
+    return isinstance(term, Relation | Builder) or (isinstance(term, Group) and any(map(_holds_relation, term.items)))
+
+
+def _solves(equation: Relation, value: Term) -> bool:
+    """Whether the value is what an equation's one other variable is equal to: x² − 1 for y + 1 = x²."""
+    others = symbols(equation) - symbols(value)
+    if equation.signs != ("=",) or len(others) != 1 or not symbols(value):
+        return False
+    return proportional(_difference(equation), Apply("add", (Symbol(*others), negative(value))))
+
+
+def _same_relation(gold: Relation, answer: Relation) -> bool:
+    if len(gold.signs) != len(answer.signs):
+        return False
+    if gold.signs == answer.signs and all(map(same, gold.sides, answer.sides)):
+        return True
+    if len(gold.signs) == 1:
+        return _same_equation(gold, answer) if "=" in (*gold.signs, *answer.signs) else _same_inequality(gold, answer)
+    signs = tuple(_TURNED.get(sign, sign) for sign in reversed(answer.signs))
+    return gold.signs == signs and all(map(same, gold.sides, reversed(answer.sides)))
+
+
+def _same_equation(gold: Relation, answer: Relation) -> bool:
+    """The same value for a name, with other letters for a function's variables; else the same up to a factor."""
+    (left, right), (other_left, other_right) = gold.sides, answer.sides
+    if gold.signs != answer.signs:
+        return False
+    if is_name(left) and is_name(other_left) and same(right, _renamed(other_right, other_left, left)):
+        return True
+    return not isinstance(left, Words) and proportional(_difference(gold), _difference(answer))
+
+
+def _same_inequality(gold: Relation, answer: Relation) -> bool:
+    """Single inequalities in any variables: the same up to a positive factor of 1."""
+    (sign,), (other,) = gold.signs, answer.signs
+    if sign not in _TURNED or other not in _TURNED:
+        return False
+    first, second = _difference(gold), _difference(answer)
+    if sign == "ne" or other == "ne":
+        return sign == other and proportional(first, second)
+    if (sign in _STRICT) != (other in _STRICT):
+        return False
+    return identical(first, second if sign == other else negative(second))
+
+
+def _difference(relation: Relation) -> Term:
+    left, right = relation.sides
+    return Apply("add", (left, negative(right)))
+
+
+def _renamed(term: Term, old: Term, new: Term) -> Term:
+    """A function's right side with the other function's variable: f(t) = t as f(x) = x."""
+    match old, new:
+        case Apply("mul", (_, Symbol(before))), Apply("mul", (_, Symbol(after))) if before != after:
+            return substitute(term, before, after)
+    return term
+
+
+# ---- several values ----
+
+
+def _same_list(golds: Sequence[Term] | None, answers: Sequence[Term] | None, gold: Term, answer: Term) -> bool:
+    if golds is not None and answers is not None:
+        return _same_set(_with_unit(golds), _with_unit(answers))
+    (items, single, of) = (golds, answer, gold) if golds is not None else (answers, gold, answer)
+    assert items is not None
+    if isinstance(single, Group) and isinstance(of, Group) and not of.opening:
+        return _same_items(items, single.items)  # a tuple without its brackets
+    return len(items) == 1 and same(items[0], single)
+
+
+def _with_unit(items: Sequence[Term]) -> Sequence[Term]:
+    """`3, 4 cm` as `3 cm, 4 cm`."""
+    match items[-1] if items else None:
+        case Measured(_, unit) if not any(isinstance(item, Measured | Relation | Words) for item in items[:-1]):
+            return [*(Measured(item, unit) for item in items[:-1]), items[-1]]
+    return items
+
+
+def _same_set(golds: Sequence[Term], answers: Sequence[Term]) -> bool:
+    """Whether each has its partner: in any order, but for names against none (`x = 1, y = 2` against `1, 2`)."""
+    if len(golds) > MAX_ITEMS or len(answers) > MAX_ITEMS:
+        return False
+    if _all_named(golds) != _all_named(answers) and not (_one_name(golds) and _one_name(answers)):
+        return _same_items(golds, answers)
+    golds, answers = _distinct(golds), _distinct(answers)
+    return len(golds) == len(answers) and _matched(golds, answers)
+
+
+def _all_named(items: Sequence[Term]) -> bool:
+    return bool(items) and all(isinstance(item, Relation) for item in items)
+
+
+def _one_name(items: Sequence[Term]) -> bool:
+    """Whether the names tell nothing apart: all are one variable, or they are words (`minimum = 1, maximum = 3`)."""
+    names = {item.sides[0] for item in items if isinstance(item, Relation)}
+    return len(names) < 2 or all(isinstance(name, Words) for name in names)
+
+
+def _distinct(items: Sequence[Term]) -> list[Term]:
+    """Without repetitions."""
+    kept: list[Term] = []
+    for item in items:
+        if not any(_named_alike(other, item) and same(other, item) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _matched(golds: Sequence[Term], answers: Sequence[Term]) -> bool:
+    left = list(answers)
+    for gold in golds:
+        partner = next((i for i, item in enumerate(left) if _named_alike(gold, item) and same(gold, item)), None)
+        if partner is None:
+            return False
+        del left[partner]
+    return True
+
+
+def _named_alike(gold: Term, answer: Term) -> bool:
+    """In a list of equations, each is about its own name."""
+    match gold, answer:
+        case Relation(("=",), (name, _)), Relation(("=",), (other, _)):
+            return name == other or not (is_name(name) and is_name(other))
+    return True
+
+
+def _same_items(golds: Sequence[Term], answers: Sequence[Term]) -> bool:
+    return len(golds) == len(answers) and all(map(same, golds, answers))
+
+
+def _brackets(group: Group) -> tuple[str, str]:
+    return ("(", ")") if group.opening == "langle" else (group.opening, group.closing)
+
+
+def _vector(term: Term) -> tuple[Term, ...] | None:
+    match term:
+        case Matrix(rows) if len(rows) == 1:
+            return rows[0]
+        case Matrix(rows) if all(len(row) == 1 for row in rows):
+            return tuple(row[0] for row in rows)
+        case Group("(" | "langle" | "[", _, items):
+            return items
+    return None

@@ -1,0 +1,144 @@
+r"""The final answer of a response: the last one, and only the last.
+
+In this order: the last `\boxed{…}` (boxes joined by commas, “and” or “or” in one sentence are one list); what follows
+the last `####` or “the answer is”; the last formula or number. What comes before the last `</think>` is not read. A
+last box that does not close is no answer, and no earlier one takes its place. Every search is linear in the response.
+"""
+
+import re
+from typing import NamedTuple
+
+MAX_TAIL = 2000  # characters at the end in which an answer without a box is looked for
+
+
+class Found(NamedTuple):
+    """The text of an answer, and how it was found: box, marker, formula or number."""
+
+    text: str
+    how: str
+
+
+def final_answer(response: str, *, fallback: bool = True) -> Found | None:
+    """The final answer of a response. Without `fallback`, only boxes and markers count."""
+    response = _CHAT.sub("", response.rpartition("</think>")[2])
+    boxes = find_boxes(response)
+    if boxes is None:
+        return None
+    if boxes:
+        return Found(", ".join(response[start:end] for start, end in _joined(response, boxes)), "box")
+    tail = response[-MAX_TAIL:]
+    if marked := _after_marker(tail):
+        return Found(marked, "marker")
+    return _last_value(tail) if fallback else None
+
+
+_CHAT = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end|start)[a-z_]*\|>(?:user|assistant)?")
+
+# ---- boxes ----
+
+_BOX_PARTS = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\(?:boxed|fbox)\s+(?=[0-9A-Za-z])|\\.|[{}]", re.DOTALL)
+_CONNECTIVE = re.compile(
+    r"(?:[\s$,;&]|\\[()\[\]]|\\(?:quad|qquad|[,;:! ])|\\(?:text|mathrm)\s*\{(?:[^{}]*\b(?:and|or)\b)?[\s,]*\}|"
+    r"and\b|or\b|[A-Za-z]\w?(?:_\{?\w+\}?)?\s*=)*"
+)
+_BARE = re.compile(r"[0-9A-Za-z.]+")
+
+
+def find_boxes(text: str) -> list[tuple[int, int]] | None:
+    r"""The contents of the outermost `\boxed{…}`, in order; None when the last one does not close."""
+    boxes: list[tuple[int, int]] = []
+    opened: list[int] = []  # for each open brace, where the contents of its box begin; -1 for another brace
+    for part in _BOX_PARTS.finditer(text):
+        found = part[0]
+        if found == "}":
+            if opened and (start := opened.pop()) >= 0:
+                while boxes and boxes[-1][0] > start:  # boxes within this one
+                    boxes.pop()
+                boxes.append((start, part.start()))
+        elif found == "{":
+            opened.append(-1)
+        elif found.endswith("{") and len(found) > 2:
+            opened.append(part.end())
+        elif len(found) > 2:
+            bare = _BARE.match(text, part.end())
+            boxes.append((part.end(), bare.end() if bare else part.end()))
+    unclosed = max(opened, default=-1)
+    return None if unclosed >= 0 and (not boxes or unclosed > boxes[-1][1]) else boxes
+
+
+def _joined(text: str, boxes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The last box, with those before it that only connectives part from it."""
+    first = len(boxes) - 1
+    while first > 0:
+        end, start = boxes[first - 1][1], boxes[first][0]
+        gap = re.sub(r"\\{1,2}(?:boxed|fbox)\s*\{?$", "", text[end + 1 : start]) if start - end < 100 else None
+        if gap is None or "\n\n" in gap or not _CONNECTIVE.fullmatch(gap) or not re.search(r"and\b|or\b|,|;|quad", gap):
+            break
+        first -= 1
+    return boxes[first:]
+
+
+# ---- without a box ----
+
+_MARKER = re.compile(
+    r"####|(?:final\s+answer|answer|solution|result)\s*(?:\*\*)?\s*(?:is|are|:|=)+(?:\s*(?:\*\*|:))*|"
+    r"(?:^|\n)\s*A(?:nswer)?\s*:|答案(?:是|为|：|:)?|antwort\s+(?:ist|lautet)|r[ée]ponse\s*(?:est|:)|respuesta\s*(?:es|:)|"
+    r"ответ\s*:?",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<!\d)\.(?=\s|$)|(?<=\d)\.(?=\s|$)|。|\n")
+_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9.^_])[-−]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?\\?%)?|(?<![A-Za-z0-9.])[-−]?\.\d+"
+)
+_SAID = re.compile(r"(?:\b(?:is|are|be|was|equals?|gives?|lautet|est|es)\b|是|为|=)\s*:?\s*")
+_VERB = re.compile(r"\b(?:is|are|equals)\b")
+_LETTER = re.compile(r"\s*\(?([A-J])(?:\)|[.:。]|\)\.)(?=\s|$|[^\x00-\x7f])")
+_PROSE = re.compile(r"[A-Za-z]{2,}")
+
+
+def _after_marker(tail: str) -> str | None:
+    markers = list(_MARKER.finditer(tail))
+    if not markers:
+        return None
+    marker = markers[-1]
+    rest = tail[marker.end() :].lstrip(" :*\n\t")
+    found = _FORMULA.match(rest)
+    if found and rest.startswith(("$$", "\\[")):
+        return _content(found)
+    end = _SENTENCE.search(rest)
+    sentence = (rest[: end.start()] if end else rest).strip().strip("*").strip()
+    return _core(sentence) if marker[0] != "####" else sentence or None
+
+
+def _core(sentence: str) -> str | None:
+    """The answer in a sentence: all of a short one, else its only formula, what it says last, or its last number."""
+    bare = _FORMULA.sub(" ", sentence)
+    formulas = [_content(found) for found in _FORMULA.finditer(sentence)]
+    if formulas and not re.search(r"\d", bare) and len(formulas) == 1 and bare.strip(" .,"):
+        return formulas[0]
+    if len(_PROSE.findall(bare)) <= 3 and not _VERB.search(bare):
+        return sentence or None
+    said = _SAID.split(sentence)[-1].strip()
+    if said != sentence and len(_PROSE.findall(_FORMULA.sub(" ", said))) <= 3 and re.search(r"\d|\$|\\", said):
+        return said
+    last = _last_value(sentence)
+    return last.text if last else sentence
+
+
+def _last_value(text: str) -> Found | None:
+    """The formula or number that stands last; else the choice that the text begins with; else a short text as it is."""
+    formulas = [found for found in _FORMULA.finditer(text) if re.search(r"\d|\\[A-Za-z]", found[0])]
+    numbers = list(_NUMBER.finditer(text))
+    if formulas and (not numbers or numbers[-1].start() < formulas[-1].end()):
+        return Found(_content(formulas[-1]), "formula")
+    if numbers:
+        return Found(numbers[-1][0].strip(), "number")
+    if letter := _LETTER.match(text):
+        return Found(letter[1], "choice")
+    text = text.strip()
+    return Found(text, "text") if text and len(text) <= 60 and "\n" not in text else None
+
+
+def _content(formula: re.Match[str]) -> str:
+    return next(part for part in formula.groups() if part is not None).strip()

@@ -1,0 +1,205 @@
+"""The one form for each answer: chains of equations by their ends, ± written out, one letter for a parameter."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from rlsp_jax.verifiers.errors import NotUnderstood
+from rlsp_jax.verifiers.numeric import exact, identical, symbols
+from rlsp_jax.verifiers.terms import (
+    Apply,
+    Constant,
+    Group,
+    Matrix,
+    Measured,
+    Number,
+    Relation,
+    Symbol,
+    Term,
+    Words,
+    multiply,
+    negative,
+    substitute,
+)
+
+MAX_ITEMS = 64
+_SPOKEN: dict[str, Term] = {
+    **dict.fromkeys(("all real numbers", "all reals", "real numbers", "reals"), Symbol("mathbb R")),
+    **dict.fromkeys(
+        ("no solution", "no solutions", "none", "empty set", "no real solutions", "no real solution"),
+        Group("\\{", "\\}", ()),
+    ),
+    **dict.fromkeys(("infinity", "infinite", "infinitely many"), Constant("infty")),
+}
+
+
+def settle(term: Term) -> Term:
+    """A term in the one form for it."""
+    match term:
+        case Relation(signs, sides):
+            return _settle_relation(term, signs, sides)
+        case Group("", "", items) if any(_is_condition(item) for item in items):
+            return _settle_family(items)
+        case Group("", "", (Relation(("=",), (name, value)), *others)) if is_name(name) and not _has_relation(others):
+            return Group("", "", (value, *others))  # `x = 1, 2`
+        case Group("", "", items) if (size := _period(items)) > 1:
+            return Group("", "", tuple(Group("(", ")", items[i : i + size]) for i in range(0, len(items), size)))
+        case Apply("mul", (Symbol(name), Group("(", ")", _) as point)) if name[0].isupper():  # `P(3, 4)`
+            return point
+        case Apply("mul", (*factors, Matrix(rows))) if not any(isinstance(factor, Matrix) for factor in factors):
+            return Matrix(tuple(tuple(_computed(multiply(*factors, cell)) for cell in row) for row in rows))
+        case Words(text):
+            return _SPOKEN.get(text, term)
+    return term
+
+
+def _computed(term: Term) -> Term:
+    value = exact(term)
+    return term if value is None else Number(value)
+
+
+def _settle_relation(term: Relation, signs: tuple[str, ...], sides: tuple[Term, ...]) -> Term:
+    left, right = sides[0], sides[-1]
+    if len(signs) > 1 and signs[-1] == "approx":
+        return settle(Relation(signs[:-1], sides[:-1]))
+    if len(signs) > 1 and set(signs) <= {"=", "to"} and all(_agree(sides[1], side) for side in sides[2:]):
+        return settle(Relation(("=",), (left, right)))
+    match signs:
+        case ("to",):
+            return settle(right)
+        case ("in",) if isinstance(left, Symbol):
+            return right
+        case ("approx",) if not symbols(left) and not isinstance(left, Words):
+            return left
+        case ("=",) if not symbols(left) and not isinstance(left, Words) and _agree(left, right):
+            return right
+    return term
+
+
+def _agree(left: Term, right: Term) -> bool:
+    """Whether two sides of an equation have the same value, as far as that can be told."""
+    try:
+        return left == right or identical(left, right)
+    except NotUnderstood:
+        return True
+    except ArithmeticError:
+        return False
+
+
+def _is_condition(term: Term) -> bool:
+    """`n ∈ ℤ`: what a letter in the other items stands for."""
+    return isinstance(term, Relation) and term.signs == ("in",) and isinstance(term.sides[0], Symbol)
+
+
+def _settle_family(items: Sequence[Term]) -> Term:
+    """Solutions with a parameter, whatever its letter: `x = 2πn, n ∈ ℤ`."""
+    kept = [item for item in items if not _is_condition(item)]
+    for condition in filter(_is_condition, items):
+        match condition:
+            case Relation(_, (Symbol(name), Symbol(of))):
+                kept = [substitute(item, name, f"any {of}") for item in kept]
+    if not kept:
+        return Group("", "", tuple(items))
+    return settle(kept[0]) if len(kept) == 1 else Group("", "", tuple(kept))
+
+
+def _has_relation(items: Sequence[Term]) -> bool:
+    return any(isinstance(item, Relation) for item in items)
+
+
+def _period(items: Sequence[Term]) -> int:
+    """After how many equations their names begin anew, as in `p = 5, q = 2, p = 7, q = 2`; 0 if they do not."""
+    names = [item.sides[0] for item in items if isinstance(item, Relation) and item.signs == ("=",)]
+    if len(names) < len(items) or names[0] not in names[1:]:
+        return 0
+    size = names.index(names[0], 1)
+    return size if len(names) % size == 0 and names == names[:size] * (len(names) // size) else 0
+
+
+# ---- names ----
+
+
+def is_name(term: Term) -> bool:
+    """A variable, several side by side (`AB`), a function of variables (`f(x)`), or words."""
+    match term:
+        case Symbol() | Words():
+            return True
+        case Apply("mul" | "ratio", (Symbol(), *rest)):
+            return all(isinstance(part, Constant | Number) or is_name(part) for part in rest)
+        case Group("(", ")", items):
+            return all(map(is_name, items))
+        case Measured(value, _):
+            return is_name(value)
+    return False
+
+
+def assigned(relation: Relation) -> Term | None:
+    """What a quantity is said to be: 5 in `x = 5`, `f(x) = 5` and `m + n = 5`; None for other equations."""
+    match relation:
+        case Relation(("=" | "approx",), (left, right)):
+            if is_name(left) or (symbols(left) and not symbols(right) and not _has_number(left)):
+                return right
+            if is_name(right) and not symbols(left):
+                return left
+    return None
+
+
+def _has_number(term: Term) -> bool:
+    match term:
+        case Number():
+            return True
+        case Apply(_, args) | Group(_, _, args):
+            return any(map(_has_number, args))
+    return False
+
+
+# ---- several values ----
+
+
+def as_list(term: Term) -> tuple[Term, ...] | None:
+    """The values of a list or set, ± written out; None for a single value and for ordered things."""
+    match term:
+        case Group("" | "\\{", _, items):
+            return tuple(value for item in items for value in (as_list(item) or (item,)))
+        case Relation(("=",), (left, right)) if is_name(left) and (values := as_list(right)):
+            return tuple(Relation(("=",), (left, value)) for value in values)
+        case Measured(value, unit) if values := as_list(value):
+            return tuple(Measured(item, unit) for item in values)
+        case Group("(" as opening, closing, items) if any(map(_has_sign, items)):
+            choices = [as_list(item) or (item,) for item in items]  # the signs of different places are free
+            if math.prod(map(len, choices)) <= MAX_ITEMS:
+                return tuple(Group(opening, closing, chosen) for chosen in itertools.product(*choices))
+    if _has_sign(term):
+        return _signed(term, 1), _signed(term, -1)
+    return None
+
+
+def _has_sign(term: Term) -> bool:
+    match term:
+        case Apply(name, args):
+            return name in ("pm", "mp") or any(map(_has_sign, args))
+        case Relation(_, sides):
+            return any(map(_has_sign, sides))
+        case Group("(", _, items):
+            return any(map(_has_sign, items))
+        case Measured(value, _):
+            return _has_sign(value)
+    return False
+
+
+def _signed(term: Term, sign: int) -> Term:
+    """A term with + (or −) for every ±, and the opposite for every ∓."""
+    match term:
+        case Apply("pm" | "mp" as name, args):
+            *left, right = [_signed(arg, sign) for arg in args]
+            right = right if (sign > 0) == (name == "pm") else negative(right)
+            return Apply("add", (*left, right)) if left else right
+        case Apply(name, args):
+            return Apply(name, tuple(_signed(arg, sign) for arg in args))
+        case Relation(signs, sides):
+            return Relation(signs, tuple(_signed(side, sign) for side in sides))
+        case Group(opening, closing, items):
+            return Group(opening, closing, tuple(_signed(item, sign) for item in items))
+        case Measured(value, unit):
+            return Measured(_signed(value, sign), unit)
+    return term

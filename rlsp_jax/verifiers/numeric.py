@@ -1,0 +1,332 @@
+"""The values of terms: exactly as a fraction where that is possible, else to many digits at chosen points.
+
+Two expressions are identical when they agree, to all digits asked for, at several points (Schwartz and Zippel's
+argument: functions that differ agree at a random point with probability next to zero).
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from rlsp_jax.verifiers.errors import NotUnderstood, TooLarge
+from rlsp_jax.verifiers.terms import Apply, Based, Constant, Group, Matrix, Measured, Number, Relation, Symbol, Term
+
+MAX_BITS = 40_000  # of an exact numerator or denominator
+MAX_EXPONENT = 2.0**20  # the largest |log2| of a value: beyond, digits cost more than they tell
+MAX_FACTORIAL = 10_000
+MAX_SERIES = 1000  # terms
+NUM_POINTS = 3
+
+Value = Any  # mpmath.mpf or mpmath.mpc, which have no types
+Point = Mapping[str, Value]
+
+
+def exact(term: Term) -> Fraction | None:
+    """The term's value if it is rational and made of + − × ÷ and whole powers of rationals; None else.
+
+    Raises TooLarge when the value would not fit, ZeroDivisionError when there is none.
+    """
+    match term:
+        case Number(value):
+            return value
+        case Based(digits, base):
+            return _based(digits, base)
+        case Measured(value, _):
+            return exact(value)
+        case Apply("percent", (value,)):
+            return None if (x := exact(value)) is None else x / 100
+        case Apply("neg", (value,)):
+            return None if (x := exact(value)) is None else -x
+        case Apply("add" | "mul" | "div" as name, args):
+            values = [exact(arg) for arg in args]
+            known = [x for x in values if x is not None]
+            return _combine(name, known) if len(known) == len(values) else None
+        case Apply("pow", (base, power)):
+            x, n = exact(base), exact(power)
+            return None if x is None or n is None or n.denominator != 1 else _power(x, n.numerator)
+    return None
+
+
+def _combine(name: str, values: list[Fraction]) -> Fraction:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value if name == "add" else total * value if name == "mul" else total / value
+        _check_size(total)
+    return total
+
+
+def _power(base: Fraction, exponent: int) -> Fraction:
+    size = max(base.numerator.bit_length(), base.denominator.bit_length())
+    if size * abs(exponent) > MAX_BITS and abs(base) != 1 and base:
+        raise TooLarge("a power of too many digits")
+    return base**exponent
+
+
+def _check_size(value: Fraction) -> None:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+        raise TooLarge("a number of too many digits")
+
+
+def _based(digits: str, base: int) -> Fraction:
+    try:
+        return Fraction(int(digits, base))
+    except ValueError:
+        raise NotUnderstood(f"{digits} in base {base}") from None
+
+
+def symbols(term: Term) -> frozenset[str]:
+    """The names of a term's variables."""
+    found: set[str] = set()
+    todo = [term]
+    while todo:
+        node = todo.pop()
+        match node:
+            case Symbol(name):
+                found.add(name)
+            case Apply(_, args) | Group(_, _, args):
+                todo += args
+            case Relation(_, sides):
+                todo += sides
+            case Matrix(rows):
+                todo += [cell for row in rows for cell in row]
+            case Measured(value, _):
+                todo.append(value)
+    return frozenset(found)
+
+
+def canonical(term: Term) -> Term:
+    """A term with the operands of sums and products in one order: equal ones need no evaluation, however large."""
+    match term:
+        case Apply(name, args):
+            args = tuple(map(canonical, args))
+            return Apply(name, tuple(sorted(args, key=repr)) if name in ("add", "mul") else args)
+    return term
+
+
+def identical(left: Term, right: Term) -> bool:
+    """Whether two expressions have the same value wherever they are looked at.
+
+    Raises NotUnderstood where no value is to be had, TooLarge where it would cost too much.
+    """
+    names = symbols(left) | symbols(right)
+    digits = _digits(left) + _digits(right)
+    with mpmath.workdps(30 + digits):
+        looked = 0
+        for point in _points(names, Apply("", (left, right))):
+            try:
+                first, second = evaluate(left, point), evaluate(right, point)
+            except ZeroDivisionError:
+                continue
+            if not (mpmath.isfinite(first) and mpmath.isfinite(second)):
+                continue
+            size = max(abs(first), abs(second), mpmath.mpf(10) ** -(digits + 10))
+            if abs(first - second) > size * mpmath.mpf(10) ** -(18 + digits):
+                return False
+            looked += 1
+            if looked == NUM_POINTS or not names:
+                return True
+    if not looked:
+        raise NotUnderstood("no value anywhere")
+    return True
+
+
+def approximation(term: Term) -> str | None:
+    """The first 20 digits of a constant; None for what has no value."""
+    if symbols(term):
+        return None
+    try:
+        value = exact(term)
+        with mpmath.workdps(30):
+            return str(value) if value is not None else mpmath.nstr(mpmath.chop(evaluate(term, {})), 20)
+    except (NotUnderstood, TooLarge, ArithmeticError):
+        return None
+
+
+def near(left: Term, right: Term, tolerance: float) -> bool:
+    """Whether two constants differ by at most `tolerance` times the first."""
+    if symbols(left) or symbols(right):
+        return False
+    first, second = evaluate(left, {}), evaluate(right, {})
+    return bool(abs(first - second) <= tolerance * abs(first))
+
+
+def proportional(left: Term, right: Term) -> bool:
+    """Whether one expression is the other times a constant other than 0, as for the two sides of equal equations."""
+    names = symbols(left) | symbols(right)
+    ratio = None
+    looked = 0
+    with mpmath.workdps(40):
+        for point in _points(names, Apply("", (left, right))):
+            try:
+                first, second = evaluate(left, point), evaluate(right, point)
+            except ZeroDivisionError:
+                continue
+            if not (mpmath.isfinite(first) and mpmath.isfinite(second)):
+                continue
+            if abs(first) < 1e-25 or abs(second) < 1e-25:
+                return abs(first) < 1e-25 and abs(second) < 1e-25
+            if ratio is not None and abs(first / second - ratio) > abs(ratio) * 1e-25:
+                return False
+            ratio = first / second
+            looked += 1
+            if looked == NUM_POINTS:
+                return True
+    raise NotUnderstood("no value anywhere")
+
+
+def _points(names: frozenset[str], of: Term) -> Iterator[Point]:
+    """Values for the variables, always the same for the same names.
+
+    Positive, for the roots of negative numbers are many, unless an absolute value asks for either sign; integers where
+    a series counts.
+    """
+    draw = random.Random(" ".join(sorted(names)))
+    signs = (1, -1) if _has(of, ("abs",)) else (1,)
+    scale = 1 if _has(of, ("sum", "prod")) else 10**9
+    for _ in range(4 * NUM_POINTS):
+        drawn = {name: draw.choice(signs) * draw.randrange(10**8, 3 * 10**9) for name in sorted(names)}
+        yield {name: mpmath.mpf(x % 11 + 2) if scale == 1 else mpmath.mpf(x) / scale for name, x in drawn.items()}
+
+
+def _has(term: Term, names: tuple[str, ...]) -> bool:
+    return isinstance(term, Apply) and (term.name in names or any(_has(arg, names) for arg in term.args))
+
+
+def _digits(term: Term) -> int:
+    """How many digits the term's literal numbers have, so that none of them is lost in rounding."""
+    match term:
+        case Number(value):
+            return min(300, (value.numerator.bit_length() + value.denominator.bit_length()) // 3)
+        case Apply("pow", (_, Number(power))):
+            return min(300, int(abs(power))) + 2 if abs(power) < 10**9 else 300
+        case Apply(_, args):
+            return min(300, sum(_digits(arg) for arg in args))
+    return 0
+
+
+def evaluate(term: Term, at: Point) -> Value:
+    """The value of an expression at a point, to the working precision.
+
+    Raises NotUnderstood for what has no value, TooLarge, and ZeroDivisionError.
+    """
+    match term:
+        case Number(value):
+            return mpmath.mpf(value.numerator) / value.denominator
+        case Symbol(name):
+            if name not in at:
+                raise NotUnderstood(f"the variable {name}")
+            return at[name]
+        case Constant("pi"):
+            return +mpmath.pi
+        case Constant("e"):
+            return +mpmath.e
+        case Constant("i"):
+            return mpmath.mpc(0, 1)
+        case Constant("infty"):
+            return mpmath.inf
+        case Based(digits, base):
+            return mpmath.mpf(int(_based(digits, base)))
+        case Measured(value, _):
+            return evaluate(value, at)
+        case Apply("sum" | "prod" as name, (Symbol(variable), low, high, body)):
+            return _series(name, variable, evaluate(low, at), evaluate(high, at), body, at)
+        case Apply(name, args):
+            return _checked(_apply(name, [evaluate(arg, at) for arg in args]))
+    raise NotUnderstood("a value of another kind")
+
+
+def _apply(name: str, x: list) -> Value:
+    match name:
+        case "add":
+            return mpmath.fsum(x)
+        case "mul":
+            return mpmath.fprod(x)
+        case "div" | "ratio" if len(x) == 2:
+            return x[0] / x[1]
+        case "neg":
+            return -x[0]
+        case "pow":
+            return _raise(x[0], x[1])
+        case "root":
+            return _root(x[0], x[1])
+        case "percent":
+            return x[0] / 100
+        case "deg":
+            return x[0] * mpmath.pi / 180
+        case "abs":
+            return abs(x[0])
+        case "factorial" | "binom":
+            _check_factorial(x)
+            return mpmath.factorial(x[0]) if name == "factorial" else mpmath.binomial(x[0], x[1])
+        case "floor" | "ceil":
+            return mpmath.floor(x[0]) if name == "floor" else mpmath.ceil(x[0])
+        case "exp":
+            return _raise(+mpmath.e, x[0])
+        case "ln":
+            return _log(x[0])
+        case "log":
+            return _log(x[0]) / _log(x[1] if len(x) > 1 else mpmath.mpf(10))
+        case "min" | "max" if all(_is_real(value) for value in x):
+            return min(x) if name == "min" else max(x)
+        case "sin" | "cos" | "tan" | "cot" | "sec" | "csc" | "asin" | "acos" | "atan" | "sinh" | "cosh" | "tanh" if (
+            len(x) == 1
+        ):
+            if name in ("sinh", "cosh") and abs(x[0]) > 10**6 or abs(x[0]) > mpmath.mpf(10) ** 60:
+                raise TooLarge(f"the argument of {name}")
+            return getattr(mpmath, name)(x[0])
+    raise NotUnderstood(f"the function {name}")
+
+
+def _series(name: str, variable: str, low: Value, high: Value, body: Term, at: Point) -> Value:
+    if not (mpmath.isint(low) and mpmath.isint(high)):
+        raise NotUnderstood("a bound that is no integer")
+    if high - low > MAX_SERIES:
+        raise TooLarge("a series")
+    values = [evaluate(body, {**at, variable: mpmath.mpf(i)}) for i in range(int(low), int(high) + 1)]
+    return _checked(mpmath.fsum(values) if name == "sum" else mpmath.fprod(values))
+
+
+def _raise(base, exponent):
+    if not base:
+        if mpmath.re(exponent) > 0:
+            return mpmath.mpf(0)
+        if exponent == 0:
+            return mpmath.mpf(1)
+        raise ZeroDivisionError
+    if not (mpmath.isfinite(base) and mpmath.isfinite(exponent)):
+        raise NotUnderstood("a power of infinity")
+    if abs(exponent) > 2.0**60 or abs(exponent) * (1 + abs(mpmath.mag(base))) > MAX_EXPONENT:
+        raise TooLarge("a power")
+    return base**exponent
+
+
+def _root(base, degree):
+    if not degree:
+        raise ZeroDivisionError
+    if _is_real(base) and base < 0 and mpmath.isint(degree) and int(degree) % 2:
+        return -((-base) ** (1 / degree))  # the real root, as it is meant
+    return _raise(base, 1 / degree)
+
+
+def _log(x):
+    if not x:
+        raise ZeroDivisionError
+    return mpmath.log(x)
+
+
+def _check_factorial(x: list) -> None:
+    if any(abs(value) > MAX_FACTORIAL for value in x):
+        raise TooLarge("a factorial")
+
+
+def _is_real(x) -> bool:
+    return not isinstance(x, mpmath.mpc) or x.imag == 0
+
+
+def _checked(x):
+    if mpmath.isfinite(x) and x and abs(mpmath.mag(x)) > MAX_EXPONENT:
+        raise TooLarge("a value")
+    return x

@@ -1,0 +1,409 @@
+r"""A grammar of answers: tokens to a tree, by recursive descent, without macros and without evaluation.
+
+answer   := relation ((","|";"|"and"|"or") relation)*
+relation := [sign] sets (sign sets)*              sign: = < > ≤ ≥ ≠ ∈ ≈ …
+sets     := ratio (("∪"|"∩"|"∖") ratio)*
+ratio    := quantity (":" quantity)*
+quantity := sum [words]
+sum      := product (("+"|"-"|"±"|"∓") product)*
+product  := factor (["·"|"/"] factor)*             juxtaposition multiplies, from left to right
+factor   := ("+"|"-"|"±") factor | atom ("^" argument | "!" | "%" | "°")*
+"""
+
+from fractions import Fraction
+
+from rlsp_jax.verifiers.cursor import END, Cursor
+from rlsp_jax.verifiers.errors import NotUnderstood
+from rlsp_jax.verifiers.lexer import Token
+from rlsp_jax.verifiers.numerals import first_digit, read_number
+from rlsp_jax.verifiers.terms import (
+    Apply,
+    Builder,
+    Constant,
+    Group,
+    Matrix,
+    Measured,
+    Number,
+    Relation,
+    Symbol,
+    Term,
+    Words,
+    add,
+    multiply,
+    negative,
+)
+from rlsp_jax.verifiers.vocabulary import (
+    ACCENTS,
+    CLOSING,
+    CONDITIONALS,
+    ENVIRONMENTS,
+    FUNCTIONS,
+    LETTERS,
+    ORDINALS,
+    PROGRAMMING,
+    SEPARATORS,
+    SETS,
+    SIGNS,
+    VALUES,
+    is_product,
+)
+
+
+def parse(tokens: list[Token]) -> Term:
+    """The tree of an answer. Raises NotUnderstood."""
+    parser = Parser(tokens)
+    if parser.peek() == END:
+        raise NotUnderstood("nothing")
+    term = parser.answer()
+    if parser.peek() != END:
+        raise NotUnderstood(f"{parser.peek().text!r}")
+    return term
+
+
+class Parser(Cursor):
+    """A method for each line of the grammar."""
+
+    def __init__(self, tokens: list[Token]):
+        super().__init__(tokens)
+        self.bar_closes = False  # within |…| and before the condition of a set, a bar begins no value
+
+    # ---- lists and relations ----
+
+    def answer(self) -> Term:
+        chunks: list[list[Term]] = [[self.relation()]]
+        while (separator := self._separator()) and self.peek() != END:
+            if separator == ";":
+                chunks.append([])
+            chunks[-1].append(self.relation())
+        if len(chunks) > 1 and any(len(chunk) > 1 for chunk in chunks):  # `1, 2; 3, 4` are pairs
+            items = [Group("(", ")", tuple(chunk)) if len(chunk) > 1 else chunk[0] for chunk in chunks]
+        else:
+            items = [item for chunk in chunks for item in chunk]
+        term = items[0] if len(items) == 1 else Group("", "", tuple(items))
+        if self.mark in ("over", "choose"):
+            return Apply("div" if self.take().text == "over" else "binom", (term, self.answer()))
+        return term
+
+    def _separator(self) -> str:
+        """What parts the items of a list, repetitions passed over; "" if nothing does."""
+        found = ""
+        while self.mark in SEPARATORS:
+            found = self.take().text
+        return found
+
+    def relation(self) -> Term:
+        signs: list[str] = []
+        sides: list[Term] = []
+        if self.mark in SIGNS and (sign := self.take().text) not in ("=", "to", "approx"):
+            sides, signs = [Words("")], [sign]
+        sides.append(self.sets())
+        while self.mark in SIGNS:
+            signs.append(self.take().text)
+            sides.append(self.sets())
+        return Relation(tuple(signs), tuple(sides)) if signs else sides[0]
+
+    def sets(self) -> Term:
+        term = self.ratio()
+        while self.mark in SETS:
+            term = Apply(self.take().text, (term, self.ratio()))
+        return term
+
+    def ratio(self) -> Term:
+        parts = [self.quantity()]
+        while not self.bar_closes and self.skip(":"):
+            parts.append(self.quantity())
+        if len(parts) == 2 and isinstance(parts[0], Words) and parts[0].text not in PROGRAMMING:  # `Minimum: 3`
+            return Relation(("=",), (parts[0], parts[1]))
+        return parts[0] if len(parts) == 1 else Apply("ratio", tuple(parts))
+
+    def quantity(self) -> Term:
+        if self.at_word():
+            return Words(self.words())
+        dollars = self.skip("\\$")
+        term = self.sum()
+        unit = self.words() or ("dollar" if dollars or self.skip("\\$") else "")
+        return Measured(term, unit) if unit else term
+
+    def words(self) -> str:
+        """A run of words, with the powers and quotients of units: `square units`, `cm^2`, `m / s`."""
+        parts: list[str] = []
+        while self.at_word() or (parts and self._unit_goes_on()):
+            parts.append(self.take().text)
+            if parts[-1] == "^":
+                braces = self.skip("{")
+                self.skip("-")
+                parts.append(self.take().text)
+                if braces:
+                    self.need("}")
+        return " ".join(parts).lower()
+
+    def _unit_goes_on(self) -> bool:
+        after = self.peek(1)
+        match self.mark:
+            case "/":
+                return after.kind in ("words", "letters", "symbol")
+            case "^":
+                return after.kind == "number" or after.text in ("{", "-")
+            case "." | "-":
+                return True
+        return self.kind == "symbol"
+
+    # ---- arithmetic ----
+
+    def sum(self) -> Term:
+        terms: list[Term] = [self.product()]
+        while self.mark in ("+", "-", "pm", "mp"):
+            sign = self.take().text
+            right = self.product()
+            if sign in ("pm", "mp"):
+                terms = [Apply(sign, (add(*terms), right))]
+            else:
+                terms.append(right if sign == "+" else negative(right))
+        return add(*terms)
+
+    def product(self) -> Term:
+        term = self.factor()
+        while True:
+            if self.skip("*", "times", "cdot"):
+                term = multiply(term, self.factor())
+            elif self.skip("/"):
+                term = Apply("div", (term, self.factor()))
+            elif self._begins_value():
+                term = multiply(term, self.factor())
+            else:
+                return term
+
+    def _begins_value(self) -> bool:
+        match self.kind:
+            case "symbol":
+                return True
+            case "letters":
+                return is_product(self.peek().text)
+            case "number":  # `3 4` is no product; `x^2 3` is one
+                return self.peek(-1).kind != "number" or self.peek(-2).text in ("^", "_")
+        if self.mark == "|":
+            return not self.bar_closes
+        return self.mark in VALUES or self.mark in ("(", "[", "{", "\\{")
+
+    def factor(self) -> Term:
+        if self.skip("-"):
+            return negative(self.inside(self.factor))
+        if self.skip("+"):
+            return self.inside(self.factor)
+        if self.mark in ("pm", "mp"):
+            return Apply(self.take().text, (self.inside(self.factor),))
+        return self.powers(self.atom())
+
+    def powers(self, term: Term) -> Term:
+        while True:
+            if self.skip("^"):
+                if self._passes(ORDINALS):
+                    continue
+                degrees = self._passes(("circ",))
+                term = Apply("deg", (term,)) if degrees else Apply("pow", (term, self.argument(signed=True)))
+            elif self.skip("circ"):
+                term = Apply("deg", (term,))
+            elif self.skip("!"):
+                term = Apply("factorial", (term,))
+            elif self.skip("%"):
+                term = Apply("percent", (term,))
+            else:
+                return term
+
+    def _passes(self, texts) -> bool:
+        """Passes over one of these texts, in braces or not."""
+        braces = self.mark == "{"
+        if self.peek(int(braces)).text not in texts:
+            return False
+        self.at += 1 + braces
+        if braces:
+            self.need("}")
+        return True
+
+    def argument(self, *, signed: bool = False) -> Term:
+        """What a command or a power applies to: a group in braces, or one value."""
+        if self.skip("{"):
+            term = self.inside(self.answer)
+            self.need("}")
+            return term
+        if signed and self.skip("-"):
+            return negative(self.argument())
+        return self.inside(self.atom)
+
+    # ---- atoms ----
+
+    def atom(self) -> Term:
+        kind, text, _ = self.take()
+        match kind:
+            case "number":
+                return read_number(self, text)
+            case "symbol":
+                return self.symbol(text)
+            case "letters" if is_product(text):
+                self.tokens[self.at - 1 : self.at] = [Token("symbol", letter) for letter in text]
+                return self.symbol(text[0])
+            case "letters" if text[:3] in FUNCTIONS and len(text) == 4:  # `sinx`
+                return Apply(text[:3], (Symbol(text[3]),))
+            case "mark" | "command" if text in CLOSING:
+                return self.group(text)
+            case "mark" if text == "|":
+                return self.absolute_value()
+            case "command":
+                return self.command(text)
+        raise NotUnderstood(repr(text) if text else "an end where a value was due")
+
+    def symbol(self, name: str) -> Term:
+        if self.skip("_"):
+            return Symbol(f"{name}_{self._subscript()}{self._primes()}")
+        if primes := self._primes():
+            return Symbol(name + primes)
+        return Constant(name) if name in ("e", "i") else Symbol(name)
+
+    def _primes(self) -> str:
+        return self.take().text if self.mark.startswith("'") else ""
+
+    def _subscript(self) -> str:
+        """An index or what an accent is put on, as the text of its tokens."""
+        if not self.skip("{"):
+            return self.take().text
+        parts: list[str] = []
+        level = 1
+        while level and (token := self.take()) != END:
+            level += (token.text == "{") - (token.text == "}")
+            parts.append(token.text)
+        return "".join(parts[:-1] if not level else parts)
+
+    def command(self, name: str) -> Term:
+        match name:
+            case "pi" | "infty":
+                return Constant(name)
+            case "frac" | "binom":
+                top = first_digit(self) or self.argument()
+                return Apply("div" if name == "frac" else name, (top, first_digit(self) or self.argument()))
+            case "sqrt":
+                degree: Term = Number(Fraction(2))
+                if self.skip("["):
+                    degree = self.inside(self.answer)
+                    self.need("]")
+                return Apply("root", (self.argument(), degree))
+            case "begin":
+                return self.environment()
+            case "boxed" | "fbox":
+                return self.argument()
+            case "emptyset":
+                return Group("\\{", "\\}", ())
+            case "abs" | "floor" | "ceil":
+                return Apply(name, (self.argument(),))
+            case "sum" | "prod":
+                return self.series(name)
+        if name in ACCENTS:
+            return Symbol(f"{name} {self._subscript()}")
+        if name in FUNCTIONS:
+            return self.function(name)
+        if name in LETTERS:
+            return self.symbol(f"\\{name}")
+        raise NotUnderstood(f"\\{name}")
+
+    def function(self, name: str) -> Term:
+        r"""`\sin^2 x`, `\log_{10} 2`, `\sin 2x`: the argument is a group, or the product that follows."""
+        base = self.argument() if self.skip("_") else None
+        power = self.argument(signed=True) if self.skip("^") else None
+        if base is None and self.skip("_"):
+            base = self.argument()
+        of = self.inside(self._function_argument)
+        args = of.items if isinstance(of, Group) and of.opening == "(" else (of,)
+        if power == Number(Fraction(-1)) and name in ("sin", "cos", "tan"):
+            return Apply(f"a{name}", args)
+        term = Apply(name, args if base is None else (*args, base))
+        return term if power is None else Apply("pow", (term, power))
+
+    def _function_argument(self) -> Term:
+        if self.mark in ("(", "["):
+            return self.group(self.take().text)
+        if self.mark == "{":
+            return self.powers(self.argument())
+        term = self.factor()
+        while self._begins_value() and self.mark not in FUNCTIONS and self.mark not in ("(", "["):
+            term = multiply(term, self.factor())
+        if self.mark == "/" and self.peek(1).kind == "number":  # `\sin x/2`
+            self.take()
+            term = Apply("div", (term, self.factor()))
+        return term
+
+    def series(self, name: str) -> Term:
+        r"""`\sum_{k=1}^{n} k^2`, of the product that follows: its variable, bounds and body."""
+        self.need("_")
+        first = self.argument()
+        self.need("^")
+        last = self.argument()
+        match first:
+            case Relation(("=",), (Symbol() as variable, low)):
+                return Apply(name, (variable, low, last, self.inside(self.product)))
+        raise NotUnderstood(f"the bounds of \\{name}")
+
+    def absolute_value(self) -> Term:
+        outer, self.bar_closes = self.bar_closes, True
+        term = self.inside(self.sum)
+        self.bar_closes = outer
+        self.need("|")
+        return Apply("abs", (term,))
+
+    def group(self, opening: str) -> Term:
+        """Brackets: a value in parentheses, or several items."""
+        if opening == "\\{" and self.skip("\\}", "}"):
+            return Group("\\{", "\\}", ())
+        of_set = opening in ("{", "\\{")
+        outer, self.bar_closes = self.bar_closes, of_set
+        inner = self.inside(self.answer)
+        if of_set and self.skip("|", ":"):
+            self.bar_closes = False
+            condition = self.inside(self.answer)
+            self.need("\\}", "}")
+            self.bar_closes = outer
+            return Builder(inner, condition)
+        self.bar_closes = outer
+        closing = self.need(*CLOSING[opening])
+        if opening in ("lfloor", "lceil"):
+            return Apply("floor" if opening == "lfloor" else "ceil", (inner,))
+        items = inner.items if isinstance(inner, Group) and not inner.opening else (inner,)
+        if of_set:
+            return inner if opening == "{" and len(items) == 1 else Group("\\{", "\\}", items)
+        return Group(opening, closing, items) if len(items) > 1 or opening == "langle" else inner
+
+    def environment(self) -> Term:
+        """Rows of cells, as in a matrix."""
+        self.need("{")
+        name = self.take().text
+        self.need("}")
+        if name not in ENVIRONMENTS:
+            raise NotUnderstood(f"\\begin{{{name}}}")
+        if name == "array" and self.skip("{"):  # how its columns are aligned
+            while self.take().text not in ("}", ""):
+                pass
+        rows: list[tuple[Term, ...]] = []
+        while self.peek() != END and not self.skip("end"):
+            row = [self.cell()]
+            while self.skip("&"):
+                row.append(self.cell())
+            rows.append(tuple(row))
+            if not self.skip("\\") and self.mark != "end" and self.peek() != END:
+                raise NotUnderstood(f"{self.peek().text!r} in a matrix")
+        if self.skip("{"):
+            self.take()
+            self.need("}")
+        if len({len(row) for row in rows}) != 1:
+            raise NotUnderstood("rows of different lengths")
+        if name == "vmatrix":
+            return Apply("det", (Matrix(tuple(rows)),))
+        if name in ("aligned", "align") and len(rows) == len(rows[0]) == 1:
+            return rows[0][0]
+        return Matrix(tuple(rows))
+
+    def cell(self) -> Term:
+        while self.peek().text.lower() in CONDITIONALS and self.at_word():
+            self.take()
+        if self.mark in ("&", "\\", "end"):
+            return Words("")
+        term = self.inside(self.relation)
+        self.skip(",", ".")
+        return term

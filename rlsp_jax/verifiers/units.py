@@ -1,0 +1,108 @@
+"""Units of measure: which words are units, and which quantities are the same."""
+
+import re
+from fractions import Fraction
+
+# For each dimension, its units with their sizes. What is not here is compared by its name.
+_DIMENSIONS = {
+    "length": "mm=1/1000 cm=1/100 dm=1/10 m=1 km=1000 in=127/5000 ft=381/1250 yd=1143/1250 mi=201168/125",
+    "mass": "mg=1/1000 g=1 kg=1000 tonne=1000000",
+    "time": "ms=1/1000 s=1 min=60 h=3600 day=86400 week=604800",
+    "volume": "ml=1/1000 cl=1/100 l=1",
+    "money": "cent=1/100 dollar=1",
+    "angle": "rad=1",
+}
+_NAMES = """
+mm millimeter millimetre
+cm centimeter centimetre
+dm decimeter decimetre
+m meter metre
+km kilometer kilometre
+in inch
+ft foot feet
+yd yard
+mi mile
+mg milligram
+g gram gramme
+kg kilogram kilo
+tonne ton
+ms millisecond
+s sec second
+min minute
+h hr hour
+ml milliliter millilitre
+cl centiliter centilitre
+l liter litre
+dollar usd buck
+rad radian
+euro eur
+lb pound
+oz ounce
+"""
+_SAME = {name: line.split()[0] for line in _NAMES.strip().splitlines() for name in line.split()}
+_SIZES = {
+    name: (dimension, Fraction(size))
+    for dimension, units in _DIMENSIONS.items()
+    for name, _, size in (unit.partition("=") for unit in units.split())
+}
+_OTHERS = frozenset(
+    "unit month year gallon quart pint cup mph kph hz watt w kw joule j newton n volt v pa degree percent square cubic "
+    "sq cu per point rupee yen mol mole kelvin ev mev coulomb ohm tesla gauss au person people way".split()
+)
+_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_FACTOR = re.compile(r"([a-z]+)(?: ?\^ ?-?(\d))?")
+_WORD = re.compile(r"[a-z]+")
+_TAKEN_BACK = frozenset(
+    "not no isn t is are was or but maybe perhaps wrong false incorrect except minus plus times over divided half "
+    "twice hundred thousand million billion dozen one two three four five six seven eight nine ten than less more if "
+    "when".split()
+)
+MAX_WORDS = 6
+
+
+def is_unit(word: str) -> bool:
+    """Whether a word is a unit, in singular or plural."""
+    return any(form in _SAME or form in _SIZES or form in _OTHERS for form in _singulars(word.lower()))
+
+
+def is_plausible(unit: str) -> bool:
+    """Whether words behind a number may be what it counts, rather than a sentence that takes it back."""
+    words = _WORD.findall(unit)
+    return len(words) <= MAX_WORDS and not _TAKEN_BACK.intersection(words)
+
+
+def same_unit(left: str, right: str) -> Fraction | None:
+    """How many of `right` one of `left` is; None if the two measure different things, or cannot be told."""
+    (dimensions, size), (others, other_size) = _read(left), _read(right)
+    return size / other_size if dimensions == others else None
+
+
+def _read(text: str) -> tuple[dict[str, int], Fraction]:
+    """A unit's dimensions with their powers, and its size in them."""
+    powers: dict[str, int] = {}
+    size, sign, multiplied = Fraction(1), 1, 1
+    for word, exponent in _FACTOR.findall(text.replace("/", " per ")):
+        if word == "per":
+            sign = -1
+        elif word in _POWERS:
+            multiplied = _POWERS[word]
+        elif word not in ("of", "the", "a"):
+            dimension, factor = _measure(word)
+            power = sign * multiplied * int(exponent or 1)
+            powers[dimension] = powers.get(dimension, 0) + power
+            size *= factor**power
+            multiplied = 1
+    return powers, size
+
+
+def _measure(word: str) -> tuple[str, Fraction]:
+    """The dimension of a unit and its size in it; a word that is none is a dimension of its own."""
+    for form in _singulars(word):
+        name = _SAME.get(form, form)
+        if name in _SIZES or name in _OTHERS or form in _SAME:
+            return _SIZES.get(name, (name, Fraction(1)))
+    return word.removesuffix("s"), Fraction(1)
+
+
+def _singulars(word: str) -> tuple[str, ...]:
+    return word, word.removesuffix("s"), word.removesuffix("es")

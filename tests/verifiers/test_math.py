@@ -1,0 +1,256 @@
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlsp_jax.common.codes import Verdict
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.verifiers import Math, Verifier
+
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+REAL = ("rasbt/", "gsm8k/", "qwen/", "tora/", "soren/", "nemo-omi2/")  # sources that are outputs of models
+
+
+def judge(gold: str, answer: str, math: Math = Math()) -> Verdict:
+    return math.compare(gold, answer).verdict
+
+
+def assert_equal(*pairs: tuple[str, str]) -> None:
+    assert [(g, a) for g, a in pairs if judge(g, a) != Verdict.CORRECT] == []
+
+
+def assert_different(*pairs: tuple[str, str]) -> None:
+    assert [(g, a) for g, a in pairs if judge(g, a) != Verdict.WRONG] == []
+
+
+def test_a_number_may_be_written_in_many_ways():
+    assert_equal(
+        ("1234", "1,234"), ("1234", r"1{,}234"), ("1234", r"1,\!234"), ("1234", r"1\,234"), ("1234", "1\u202f234"),
+        ("1234", "1234.00"), ("1234", "+1234"), ("1234", r"\$1234"), ("0.5", ".5"), (r"\frac12", "0.5"),
+        (r"\frac{1}{2}", "2/4"), (r"\dfrac{3}{4}", r"\tfrac34"), ("-3/4", r"-\frac{3}{4}"), (r"\frac{-3}{4}", r"\frac{3}{-4}"),
+        (r"1\frac{1}{2}", "3/2"), ("1 1/2", "1.5"), ("0.00032", r"3.2 \times 10^{-4}"), ("1500", "1.5e3"), ("8", "８"),
+        ("1/3", r"0.\overline{3}"), ("-5", "−5"), ("3/4", "¾"), ("7", r"\boxed{7}"), ("12", r"12^{\text{th}}"),
+    )  # fmt: skip
+
+
+def test_numbers_are_equal_exactly_or_not_at_all():
+    assert_different(
+        ("1/3", "0.333"), ("1/3", "0.3333333333"), (r"\pi", "3.14159"), (r"\pi", r"\frac{355}{113}"), ("5", "5.00001"),
+        ("12345678901234567890", "12345678901234567891"), ("10^{20}", "10^{20}+1"), (r"\sqrt{2}", "1.41421356"),
+        ("11/2", r"5\frac{1}{3}"), ("3/2", "11/2"), ("1e-10", "0"), ("1,234", "1.234"), ("5", "-5"), ("0.5", "5"),
+    )  # fmt: skip
+
+
+def test_digits_across_a_blank_are_never_joined():
+    assert_different(("11/2", "1 1/2"), ("12", "1 2"), ("1234", "1 234"))
+
+
+def test_arithmetic_that_is_left_to_do_is_no_answer_unless_it_is_asked_for():
+    left = [("1024", "2^{10}"), ("1024", r"3\cdot 341+1"), ("5", r"\sqrt{25}"), ("120", "5!"), ("649", "3245/5")]
+    left += [("10", r"\binom{5}{2}"), ("5", "3+2"), ("0", r"\sin(\pi)"), ("3", r"\lfloor\pi\rfloor")]
+    assert_different(*left)
+    assert all(judge(g, a, Math(unevaluated=True)) == Verdict.CORRECT for g, a in left)
+
+
+def test_forms_that_a_mathematician_leaves_standing_are_answers():
+    assert_equal(
+        (r"8\sqrt{2}", r"\sqrt{128}"), (r"\frac{\sqrt3}{3}", r"\frac{1}{\sqrt{3}}"), (r"\frac{9}{4}\pi", r"\frac{9\pi}{4}"),
+        ("49π", r"49\pi"), (r"5\sqrt[3]{4}", r"5 \cdot 2^{2/3}"), (r"1-\frac{1}{e}", r"1 - e^{-1}"), ("1024", "1024.0"),
+        (r"\sqrt{3}-1", "-1 + sqrt(3)"), (r"\ln 2", r"\frac{1}{2}\ln 4"), (r"\cos 60^\circ \cdot \sqrt 2", r"\frac{\sqrt2}{2}"),
+    )  # fmt: skip
+    assert_different((r"8\sqrt2", r"\sqrt{16}"), (r"900\pi", r"900+\pi"), (r"14\pi", "14.14"), (r"2\pi", "2"))
+
+
+def test_complex_numbers_and_signs():
+    assert_equal(("6+9i", "9i + 6"), ("-375 + 500i", r"-375+500\cdot i"), ("i", "1i"), ("1+2i", "z = 1+2i"))
+    assert_different(("6+9i", "6-9i"), ("6+9i", "9+6i"), ("6+9i", "15"))
+    assert_equal((r"\pm 3", "3, -3"), (r"1 \pm \sqrt{19}", r"1+\sqrt{19}, 1-\sqrt{19}"), (r"x = \pm 2", r"\pm 2"))
+    assert_equal((r"(1,0,1),(1,0,-1),(-1,0,1),(-1,0,-1)", r"(\pm 1, 0, \pm 1)"))
+    assert_different((r"\pm 3", "3"), ("3", r"\pm 3"), (r"3 \pm 2\sqrt2", r"3+2\sqrt2"))
+
+
+def test_expressions_are_equal_up_to_identity():
+    assert_equal(
+        ("(a+5)(b+2)", "ab + 2a + 5b + 10"), ("x^2-1", "(x-1)(x+1)"), (r"\frac{x+2}{7}", "(x+2)/7"), ("2k+2", "2(k+1)"),
+        (r"\sin^2 x", r"1-\cos^2 x"), (r"\cot x", r"\frac{\cos x}{\sin x}"), ("a_{n}=2n+1", "2n+1"), (r"\log_2 8x", r"3+\log_2 x"),
+        (r"\binom{n}{2}", r"\frac{n(n-1)}{2}"), ("e^{2x}", "(e^x)^2"), ("|x|", r"\sqrt{x^2}"), ("R^2 3", "3R^2"),
+    )  # fmt: skip
+    assert_different(
+        (r"\frac{x+2}{7}", "x+2/7"), ("x^2-1", "x^2+1"), ("p-q", "q-p"), ("2k", "2n k"), ("|x|", "x"), ("x", "y"), ("x+1", "2"),
+    )  # fmt: skip
+
+
+def test_equations_functions_and_what_a_name_is_said_to_be():
+    assert_equal(
+        ("5", "x = 5"), ("x=5", "5"), ("f(x)=x-1", "x - 1"), ("f(x) = x+1", "f(t)=t+1"), ("y = 2x+3", "2x - y + 3 = 0"),
+        ("3x - 4y + 12 = 0", "4y - 3x = 12"), ("x=1, y=2", "y=2, x=1"), ("(1,2)", "x=1, y=2"), ("5", "2+3=5"), ("A:B=1", "1"),
+        ("p=5,q=2;p=7,q=2", "(5,2),(7,2)"), (r"\frac{\sqrt3}{3} \approx 0.577", r"\frac{1}{\sqrt3}"), ("y+1=x^2", "x^2-1"),
+    )  # fmt: skip
+    assert_different(
+        ("x=1, y=2", "x=2, y=1"), ("3x - 4y + 12 = 0", "4x - 3y + 12 = 0"), ("7", "x = 1 = 2 = 7"), ("5", "2+2=5"),
+        ("y=2x", "y=3x"), ("x=5", "x=6"), ("x^2=4", "x=2"),
+    )  # fmt: skip
+
+
+def test_sets_of_reals_are_equal_however_they_are_written():
+    assert_equal(
+        ("(3,4]", r"3 < x \le 4"), ("(3,4]", r"x \in (3, 4]"), ("(-\\infty,2) \\cup (3,\\infty)", "x<2 or x>3"), ("x>2", "3x > 6"),
+        ("(0,9) \\cup (9,36)", r"(0,36) \setminus \{9\}"), (r"[0,\infty)", r"\{x \mid x \ge 0\}"), (r"x \ne 3", "x ≠ 3"),
+        (r"x \neq 3", r"(-\infty,3)\cup(3,\infty)"), (r"\mathbb{R}", r"(-\infty,\infty)"), (r"\mathbb{R}", r"\text{all real numbers}"),
+        ("(1,2]\\cup[2,3)", "(1,3)"), ("-2<x<3", "3 > x > -2"), (r"\emptyset", r"\text{no solution}"), ("x>1", "1<x"),
+    )  # fmt: skip
+    assert_different(
+        ("(3,4]", "[3,4]"), ("(3,4]", "(3,4)"), ("[3,4]", "(3,4)"), (r"[0,\infty)", r"(0,\infty)"), ("x>2", r"x \ge 2"), ("x>2", "x<2"),
+        ("(1,2]\\cup[3,4)", "(1,4)"), ("[-36,104]", "(-36,104]"), (r"\mathbb{R}", r"\mathbb{Z}"), ("(1,2)", "(2,1)"),
+    )  # fmt: skip
+
+
+def test_lists_and_sets_have_no_order_and_tuples_have():
+    assert_equal(
+        ("3, 5, 7", "7,5,3"), (r"\{1,2,3\}", "{3, 2, 1}"), ("1,-2", r"\{-2, 1\}"), ("1,2", "1 and 2"), ("1,2", "2 or 1"),
+        ("(1,2),(3,4)", "(3,4),(1,2)"), (r"\{1,2\}", r"\{1,1,2\}"), ("4, 5", "AB=4, CD=5"), (r"\left( 3, 4 \right)", "(3,4)"),
+        ("1,234", "1, 234"), ("3, 4 cm", "3 cm, 4 cm"), (r"\langle 1,2\rangle", "(1,2)"),
+    )  # fmt: skip
+    assert_different(
+        ("(1,2)", "(2,1)"), ("3,5,7", "3,5"), ("3,5", "3,5,7"), ("3", "1, 2, 3 or 4"), ("3", "3 or 4"), ("(1,2)", r"\{1,2\}"),
+        ("(15,-29)", "(15, 29)"), ("1,2,2,3", "1,2,3,4"), ("12", "1,23"),
+    )  # fmt: skip
+
+
+def test_matrices_and_vectors_are_compared_place_by_place():
+    column = r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}"
+    square = r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"
+    assert_equal(
+        (column, r"\begin{bmatrix}0.2\\-3.6\end{bmatrix}"), (square, r"\left[\begin{array}{cc}1&2\\3&4\\\end{array}\right]"),
+        (column, r"(\frac15, -\frac{18}5)"),
+    )  # fmt: skip
+    assert_different(
+        (square, r"\begin{pmatrix}1&3\\2&4\end{pmatrix}"), (column, "1/5"), (square, "1,2,3,4"), ("5", square)
+    )
+
+
+def test_units_are_forgiven_where_they_are_missing_and_not_where_they_differ():
+    assert_equal(
+        (r"15\text{ miles}", "15"), ("15", "15 miles"), (r"5\text{ square units}", r"5\text{ units}^2"), (r"90^\circ", "90"),
+        (r"\$36", "36 dollars"), (r"25\%", "25"), (r"25\%", "0.25"), ("0.25", r"25\%"), ("12", "12%"), (r"30^\circ", r"\frac{\pi}{6}"),
+        ("2 meters", "200 cm"), ("90 minutes", "1.5 hours"), (r"28\%", "28 percent"), ("7", r"7 \text{ stuffed goats}"),
+    )  # fmt: skip
+    assert_different(
+        (r"145^\circ", r"145\%"), ("15 miles", "15 km"), ("5 cm", "5 cm^2"), (r"25\%", "2.5"), ("0.25", "25"), ("2 hours", "2 minutes"),
+    )  # fmt: skip
+    assert judge("12", "12%", Math(forgive_percent=False)) == Verdict.WRONG
+
+
+def test_choices_texts_times_ratios_and_bases():
+    assert_equal(
+        ("C", "(C)"), ("A", "a"), (r"\text{(B)}", "B"), ("C", "Option C"), ("A", r"\mathbf{(A)}\ 12"), (r"\text{Evelyn}", "evelyn"),
+        ("line segment, circle", r"\text{line segment and circle}"), ("4:30 p.m.", r"4:30 \text{ p.m.}"), ("7:32", r"\frac{7}{32}"),
+        ("52_8", "52_{8}"), ("1101_2", r"1101_{\text{two}}"), ("Yes", "yes"),
+    )  # fmt: skip
+    assert_different(
+        ("C", "D"), ("C", "A or C"), (r"\text{Navin}", "not Navin"), ("even", "odd"), ("4:30 p.m.", "4:30 a.m."), ("12:05", "12:50"),
+        ("7:32", "32:7"), ("52_8", "52_7"), ("52_8", "42"), ("odd", "ddo"),
+    )  # fmt: skip
+
+
+def test_what_merely_contains_the_gold_is_wrong():
+    assert_different(
+        ("3", ""), ("3", "x"), ("3", "the gold"), ("3", "3 is not the answer"), ("3", "13"), ("1", "1/0"), ("0", "len('')"),
+        ("7", "nan"), ("7", "7; import os"), ("0", "__import__('os')"), ("5", "5 5"), ("3", "1+1+1=3 or 4"), ("2", "2 or 3"),
+    )  # fmt: skip
+
+
+def test_policies_are_settings():
+    assert judge("1.5", "1,5") == Verdict.WRONG
+    assert judge("1.5", "1,5", Math(decimal_comma=True)) == Verdict.CORRECT
+    assert judge("1/3", "0.3333") == Verdict.WRONG
+    assert (
+        judge("1/3", "0.3333", Math(tolerance=1e-3)) == judge(r"\pi", "3.1416", Math(tolerance=1e-3)) == Verdict.CORRECT
+    )
+    assert judge("1000", "1000.1", Math(tolerance=1e-3)) == Verdict.WRONG
+    with pytest.raises(UserError, match="tolerance is -1"):
+        Math(tolerance=-1)
+
+
+def test_a_gold_that_cannot_be_read_is_unknown_and_says_so():
+    outcome = Math().compare(r"\mho(x) \clubsuit", "3")
+    assert outcome.verdict == Verdict.UNKNOWN and "gold not understood" in outcome.reason
+    assert judge(r"\mho(x) \clubsuit", r"\mho(x) \clubsuit") == Verdict.CORRECT
+
+
+def test_what_would_take_too_long_is_refused_at_once():
+    tower = "9^{9^{9^{9^{9}}}}"
+    assert judge("7", tower) == judge("7", "(10^{10})!") == judge("7", "{" * 100_000) == Verdict.WRONG
+    assert judge(tower, r"\sqrt{2}") == Verdict.UNKNOWN
+    assert judge("x", "(" * 900 + "x" + ")" * 900) == Verdict.WRONG
+
+
+def test_the_class_of_equal_answers_is_one_vote():
+    votes = Math().equivalence
+    assert votes("0.5") == votes("1/2") == votes(r"\frac{1}{2}") != votes("1/3")
+    assert (
+        votes(r"\frac{\sqrt3}{3}")
+        == votes(r"\frac{1}{\sqrt{3}}")
+        == votes(r"x = \frac{1}{\sqrt 3}")
+        != votes(r"\sqrt 3")
+    )
+    assert votes("1, 2") == votes(r"\{2, 1\}") and votes("x+y") == votes("y + x")
+    assert votes(r"\left(1, 2\right)") == votes("(1,2)") != votes("(2,1)") and votes("") is None
+
+
+def test_a_truth_is_the_gold_or_a_problems_truth():
+    assert isinstance(Math(), Verifier)
+    assert Math().verify("5", r"\boxed{5}") == Math().verify({"answer": "5"}, r"\boxed{5}")
+    assert Math().verify({"answer": 5}, r"\boxed{5}").verdict == Verdict.CORRECT
+
+
+FRACTIONS = st.fractions(min_value=-1000, max_value=1000, max_denominator=200)
+
+
+def spellings(value: Fraction) -> list[str]:
+    top, bottom, sign = abs(value.numerator), value.denominator, "-" if value < 0 else ""
+    ways = [f"{sign}{top}/{bottom}", rf"{sign}\frac{{{top}}}{{{bottom}}}", rf"\frac{{{sign}{2 * top}}}{{{2 * bottom}}}"]
+    if 10**6 % bottom == 0:
+        ways.append(f"{sign}{top * (10**6 // bottom) // 10**6}.{top * (10**6 // bottom) % 10**6:06}")
+    if top > bottom > 1:
+        ways.append(rf"{sign}{top // bottom}\frac{{{top % bottom}}}{{{bottom}}}")
+    return ways if bottom > 1 else [f"{sign}{top}", f"{sign}{top}.0", f"{sign}{top:,}"]
+
+
+@given(FRACTIONS, FRACTIONS, st.data())
+def test_numbers_are_judged_as_fractions_are(first, second, data):
+    gold, answer = (data.draw(st.sampled_from(spellings(value))) for value in (first, second))
+    assert judge(gold, answer) == (Verdict.CORRECT if first == second else Verdict.WRONG)
+    assert judge(gold, data.draw(st.sampled_from(spellings(first)))) == Verdict.CORRECT
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=4), st.integers(-3, 3))
+def test_a_product_of_linear_factors_is_its_expansion_and_no_other_polynomial(roots, off):
+    coefficients = [1]
+    for root in roots:  # Horner's rule backwards
+        coefficients = [a - root * b for a, b in zip([*coefficients, 0], [0, *coefficients], strict=True)]
+    coefficients[-1] += off
+    degree = len(roots)
+    expanded = "+".join(f"({c})x^{{{degree - i}}}" for i, c in enumerate(coefficients))
+    factored = "".join(f"(x-({root}))" for root in roots)
+    assert judge(factored, expanded) == (Verdict.CORRECT if off == 0 else Verdict.WRONG)
+
+
+@pytest.mark.skipif(not (CASES / "cases_dev.jsonl").is_file(), reason="labelled cases are not here")
+def test_labelled_cases_are_judged_as_they_are_labelled():
+    cases = [json.loads(line) for line in (CASES / "cases_dev.jsonl").read_text().splitlines()]
+    right, real = [], []
+    wrongly = {True: 0, False: 0}
+    for case in cases:
+        method = Math().compare if case["kind"] == "answer" else Math().verify
+        verdict = method(case["gold"], case["prediction"]).verdict
+        right.append(verdict == (Verdict.CORRECT if case["expected"] else Verdict.WRONG))
+        if case["source"].startswith(REAL):
+            real.append(right[-1])
+        wrongly[case["expected"]] += (verdict == Verdict.CORRECT) != case["expected"]
+    positive = sum(case["expected"] for case in cases)
+    assert sum(right) / len(right) >= 0.98 and sum(real) / len(real) >= 0.997
+    assert wrongly[False] / (len(cases) - positive) <= 0.003 and wrongly[True] / positive <= 0.05
