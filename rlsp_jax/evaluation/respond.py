@@ -1,7 +1,8 @@
 """Judged responses from a policy: prompts → rollout → verdicts, the same path for training and evaluation."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -18,6 +19,8 @@ from rlsp_jax.sharding import check_rows, place_rows, replicated
 from rlsp_jax.types import Params, PRNGKeyArray, PromptBatch, PyTree, Rollout, TokenBytes, Verdicts
 from rlsp_jax.verifiers import Outcome, VerifierPool
 
+ROWS_PER_FETCH = 32  # responses that leave the device at once: a number of their own would be a compilation of its own
+
 
 @runtime_checkable
 class Checker(Protocol):
@@ -25,7 +28,11 @@ class Checker(Protocol):
 
     def encode_truth(self, problems: Sequence[Problem]) -> PyTree: ...
 
-    def __call__(self, rollout: Rollout, token_bytes: TokenBytes) -> Verdicts: ...
+    def read_vocabulary(self, token_bytes: TokenBytes) -> PyTree:
+        """What the checker needs to know of the tokens, worked out once and not in every call."""
+        ...
+
+    def __call__(self, rollout: Rollout, vocabulary: PyTree) -> Verdicts: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +43,13 @@ class Judge:
     pool: VerifierPool
     tokenizer: Tokenizer
     token_bytes: TokenBytes
+    vocabulary: PyTree  # what the checker has read off them
 
 
 def make_judge(mesh: Mesh, checker: Checker, pool: VerifierPool, tokenizer: Tokenizer) -> Judge:
-    table = TokenBytes(*(jax.device_put(array, replicated(mesh)) for array in token_table(tokenizer)))
-    return Judge(checker, pool, tokenizer, table)
+    token_bytes = TokenBytes(*(jax.device_put(array, replicated(mesh)) for array in token_table(tokenizer)))
+    vocabulary = jax.device_put(checker.read_vocabulary(token_bytes), replicated(mesh))
+    return Judge(checker, pool, tokenizer, token_bytes, vocabulary)
 
 
 class Responder:
@@ -55,6 +64,7 @@ class Responder:
         tokenizer = judge.tokenizer
         self._generate = make_generate_fn(model, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
         self._check = make_check_fn(judge.checker)
+        self._take = make_take_fn(mesh)
 
     def prompts(self, problems: Sequence[Problem], *, samples: int = 1, first: int = 0) -> PromptBatch:
         """Samples `first`, `first` + 1, … of each problem as neighbouring rows, on the mesh."""
@@ -73,14 +83,27 @@ class Responder:
 
     def verify(self, rollout: Rollout, problems: Sequence[Problem]) -> Verdicts:
         """Verdicts of all rows; `problems[i]` is the problem of row i. Only undecided rows leave the device."""
-        verdicts, undecided = self._check(rollout, self._judge.token_bytes)
+        verdicts, undecided = self._check(rollout, self._judge.vocabulary)
         return self._settle(rollout, verdicts, problems) if int(undecided) else verdicts
 
     def texts(self, rollout: Rollout, indices: Sequence[int] | None = None) -> list[str]:
-        """The responses as text."""
+        """The responses as text. Where few are chosen, the others do not leave the device."""
+        chosen = range(self.rows) if indices is None else indices
+        few = len(chosen) <= self.rows // 2
+        rows = self._fetch_few(rollout, chosen) if few else self._fetch_all(rollout, chosen)
+        return [self._judge.tokenizer.decode(tokens[mask].tolist()) for tokens, mask in rows]
+
+    def _fetch_all(self, rollout: Rollout, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         tokens, mask = jax.device_get((rollout.tokens, rollout.mask))
-        chosen = range(len(tokens)) if indices is None else indices
-        return [self._judge.tokenizer.decode(tokens[i][mask[i]].tolist()) for i in chosen]
+        return ((tokens[i], mask[i]) for i in chosen)
+
+    def _fetch_few(self, rollout: Rollout, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        size = min(ROWS_PER_FETCH, self.rows // 2)
+        for first in range(0, len(chosen), size):
+            some = list(chosen[first : first + size])
+            at = np.asarray(some + [0] * (size - len(some)), np.int32)
+            tokens, mask = jax.device_get(self._take(rollout, at))
+            yield from zip(tokens[: len(some)], mask[: len(some)], strict=True)
 
     def outcomes(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Outcome]:
         """What the host's verifier says of responses, with the final answers that it found."""
@@ -94,12 +117,22 @@ class Responder:
         return verdicts._replace(outcome=place_rows(self._mesh, outcome))
 
 
+def make_take_fn(mesh: Mesh):
+    """`take(rollout, at) -> (tokens, mask)` of the rows `at`, jitted."""
+
+    @functools.partial(jax.jit, out_shardings=replicated(mesh))
+    def take(rollout: Rollout, at: jax.Array):
+        return rollout.tokens[at], rollout.mask[at]
+
+    return take
+
+
 def make_check_fn(checker: Checker):
-    """`check(rollout, token_bytes) -> (verdicts, how many are undecided)`, jitted."""
+    """`check(rollout, vocabulary) -> (verdicts, how many are undecided)`, jitted."""
 
     @jax.jit
-    def check(rollout: Rollout, token_bytes: TokenBytes):
-        verdicts = checker(rollout, token_bytes)
+    def check(rollout: Rollout, vocabulary: PyTree):
+        verdicts = checker(rollout, vocabulary)
         return verdicts, jnp.sum(verdicts.outcome == Verdict.UNKNOWN)
 
     return check

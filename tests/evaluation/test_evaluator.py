@@ -206,6 +206,19 @@ def test_the_host_settles_exactly_the_rows_that_the_device_leaves_undecided(scri
     assert outcomes[0] == outcomes[1] == [Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG, Verdict.WRONG]
 
 
+def test_decided_rows_stay_on_the_device(scripted, monkeypatch):
+    texts = ["answer: 1+2", "no", "no", "answer: 2"]
+    responder = scripted({(10, i): text for i, text in enumerate(texts)}, CountdownChecker(answer_bytes=1))
+    rollout = responder.generate({}, responder.prompts(PROBLEMS[:1], samples=4), KEY)
+    fetched, get = [], jax.device_get
+    monkeypatch.setattr(
+        jax, "device_get", lambda tree: fetched.extend(map(np.shape, jax.tree.leaves(tree))) or get(tree)
+    )
+    responder.verify(rollout, PROBLEMS[:1] * 4)
+    time = rollout.tokens.shape[1]
+    assert fetched == [(2, time), (2, time)]  # the tokens and the mask of half of the rows
+
+
 def test_each_row_is_settled_by_the_truth_of_its_own_problem(scripted):
     script = {(p.number, 0): "answer: 1+2" for p in PROBLEMS}
     responder = scripted(script, CountdownChecker(answer_bytes=1))

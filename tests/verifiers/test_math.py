@@ -28,20 +28,50 @@ def assert_different(*pairs: tuple[str, str]) -> None:
 
 def test_a_number_may_be_written_in_many_ways():
     assert_equal(
-        ("1234", "1,234"), ("1234", r"1{,}234"), ("1234", r"1,\!234"), ("1234", r"1\,234"), ("1234", "1\u202f234"),
-        ("1234", "1234.00"), ("1234", "+1234"), ("1234", r"\$1234"), ("0.5", ".5"), (r"\frac12", "0.5"),
-        (r"\frac{1}{2}", "2/4"), (r"\dfrac{3}{4}", r"\tfrac34"), ("-3/4", r"-\frac{3}{4}"), (r"\frac{-3}{4}", r"\frac{3}{-4}"),
-        (r"1\frac{1}{2}", "3/2"), ("1 1/2", "1.5"), ("0.00032", r"3.2 \times 10^{-4}"), ("1500", "1.5e3"), ("8", "８"),
-        ("1/3", r"0.\overline{3}"), ("-5", "−5"), ("3/4", "¾"), ("7", r"\boxed{7}"), ("12", r"12^{\text{th}}"),
-    )  # fmt: skip
+        ("1234", "1,234"),
+        ("1234", r"1{,}234"),
+        ("1234", r"1,\!234"),
+        ("1234", r"1\,234"),
+        ("1234", "1\u202f234"),
+        ("1234", "1234.00"),
+        ("1234", "+1234"),
+        ("1234", r"\$1234"),
+        ("0.5", ".5"),
+        (r"\frac12", "0.5"),
+        (r"\frac{1}{2}", "2/4"),
+        (r"\dfrac{3}{4}", r"\tfrac34"),
+        ("-3/4", r"-\frac{3}{4}"),
+        (r"\frac{-3}{4}", r"\frac{3}{-4}"),
+        (r"1\frac{1}{2}", "3/2"),
+        ("1 1/2", "1.5"),
+        ("0.00032", r"3.2 \times 10^{-4}"),
+        ("1500", "1.5e3"),
+        ("8", "８"),
+        ("1/3", r"0.\overline{3}"),
+        ("-5", "−5"),
+        ("3/4", "¾"),
+        ("7", r"\boxed{7}"),
+        ("12", r"12^{\text{th}}"),
+    )
 
 
 def test_numbers_are_equal_exactly_or_not_at_all():
     assert_different(
-        ("1/3", "0.333"), ("1/3", "0.3333333333"), (r"\pi", "3.14159"), (r"\pi", r"\frac{355}{113}"), ("5", "5.00001"),
-        ("12345678901234567890", "12345678901234567891"), ("10^{20}", "10^{20}+1"), (r"\sqrt{2}", "1.41421356"),
-        ("11/2", r"5\frac{1}{3}"), ("3/2", "11/2"), ("1e-10", "0"), ("1,234", "1.234"), ("5", "-5"), ("0.5", "5"),
-    )  # fmt: skip
+        ("1/3", "0.333"),
+        ("1/3", "0.3333333333"),
+        (r"\pi", "3.14159"),
+        (r"\pi", r"\frac{355}{113}"),
+        ("5", "5.00001"),
+        ("12345678901234567890", "12345678901234567891"),
+        ("10^{20}", "10^{20}+1"),
+        (r"\sqrt{2}", "1.41421356"),
+        ("11/2", r"5\frac{1}{3}"),
+        ("3/2", "11/2"),
+        ("1e-10", "0"),
+        ("1,234", "1.234"),
+        ("5", "-5"),
+        ("0.5", "5"),
+    )
 
 
 def test_digits_across_a_blank_are_never_joined():
@@ -57,10 +87,17 @@ def test_arithmetic_that_is_left_to_do_is_no_answer_unless_it_is_asked_for():
 
 def test_forms_that_a_mathematician_leaves_standing_are_answers():
     assert_equal(
-        (r"8\sqrt{2}", r"\sqrt{128}"), (r"\frac{\sqrt3}{3}", r"\frac{1}{\sqrt{3}}"), (r"\frac{9}{4}\pi", r"\frac{9\pi}{4}"),
-        ("49π", r"49\pi"), (r"5\sqrt[3]{4}", r"5 \cdot 2^{2/3}"), (r"1-\frac{1}{e}", r"1 - e^{-1}"), ("1024", "1024.0"),
-        (r"\sqrt{3}-1", "-1 + sqrt(3)"), (r"\ln 2", r"\frac{1}{2}\ln 4"), (r"\cos 60^\circ \cdot \sqrt 2", r"\frac{\sqrt2}{2}"),
-    )  # fmt: skip
+        (r"8\sqrt{2}", r"\sqrt{128}"),
+        (r"\frac{\sqrt3}{3}", r"\frac{1}{\sqrt{3}}"),
+        (r"\frac{9}{4}\pi", r"\frac{9\pi}{4}"),
+        ("49π", r"49\pi"),
+        (r"5\sqrt[3]{4}", r"5 \cdot 2^{2/3}"),
+        (r"1-\frac{1}{e}", r"1 - e^{-1}"),
+        ("1024", "1024.0"),
+        (r"\sqrt{3}-1", "-1 + sqrt(3)"),
+        (r"\ln 2", r"\frac{1}{2}\ln 4"),
+        (r"\cos 60^\circ \cdot \sqrt 2", r"\frac{\sqrt2}{2}"),
+    )
     assert_different((r"8\sqrt2", r"\sqrt{16}"), (r"900\pi", r"900+\pi"), (r"14\pi", "14.14"), (r"2\pi", "2"))
 
 
@@ -74,59 +111,124 @@ def test_complex_numbers_and_signs():
 
 def test_expressions_are_equal_up_to_identity():
     assert_equal(
-        ("(a+5)(b+2)", "ab + 2a + 5b + 10"), ("x^2-1", "(x-1)(x+1)"), (r"\frac{x+2}{7}", "(x+2)/7"), ("2k+2", "2(k+1)"),
-        (r"\sin^2 x", r"1-\cos^2 x"), (r"\cot x", r"\frac{\cos x}{\sin x}"), ("a_{n}=2n+1", "2n+1"), (r"\log_2 8x", r"3+\log_2 x"),
-        (r"\binom{n}{2}", r"\frac{n(n-1)}{2}"), ("e^{2x}", "(e^x)^2"), ("|x|", r"\sqrt{x^2}"), ("R^2 3", "3R^2"),
-    )  # fmt: skip
+        ("(a+5)(b+2)", "ab + 2a + 5b + 10"),
+        ("x^2-1", "(x-1)(x+1)"),
+        (r"\frac{x+2}{7}", "(x+2)/7"),
+        ("2k+2", "2(k+1)"),
+        (r"\sin^2 x", r"1-\cos^2 x"),
+        (r"\cot x", r"\frac{\cos x}{\sin x}"),
+        ("a_{n}=2n+1", "2n+1"),
+        (r"\log_2 8x", r"3+\log_2 x"),
+        (r"\binom{n}{2}", r"\frac{n(n-1)}{2}"),
+        ("e^{2x}", "(e^x)^2"),
+        ("|x|", r"\sqrt{x^2}"),
+        ("R^2 3", "3R^2"),
+    )
     assert_different(
-        (r"\frac{x+2}{7}", "x+2/7"), ("x^2-1", "x^2+1"), ("p-q", "q-p"), ("2k", "2n k"), ("|x|", "x"), ("x", "y"), ("x+1", "2"),
-    )  # fmt: skip
+        (r"\frac{x+2}{7}", "x+2/7"),
+        ("x^2-1", "x^2+1"),
+        ("p-q", "q-p"),
+        ("2k", "2n k"),
+        ("|x|", "x"),
+        ("x", "y"),
+        ("x+1", "2"),
+    )
 
 
 def test_equations_functions_and_what_a_name_is_said_to_be():
     assert_equal(
-        ("5", "x = 5"), ("x=5", "5"), ("f(x)=x-1", "x - 1"), ("f(x) = x+1", "f(t)=t+1"), ("y = 2x+3", "2x - y + 3 = 0"),
-        ("3x - 4y + 12 = 0", "4y - 3x = 12"), ("x=1, y=2", "y=2, x=1"), ("(1,2)", "x=1, y=2"), ("5", "2+3=5"), ("A:B=1", "1"),
-        ("p=5,q=2;p=7,q=2", "(5,2),(7,2)"), (r"\frac{\sqrt3}{3} \approx 0.577", r"\frac{1}{\sqrt3}"), ("y+1=x^2", "x^2-1"),
-    )  # fmt: skip
+        ("5", "x = 5"),
+        ("x=5", "5"),
+        ("f(x)=x-1", "x - 1"),
+        ("f(x) = x+1", "f(t)=t+1"),
+        ("y = 2x+3", "2x - y + 3 = 0"),
+        ("3x - 4y + 12 = 0", "4y - 3x = 12"),
+        ("x=1, y=2", "y=2, x=1"),
+        ("(1,2)", "x=1, y=2"),
+        ("5", "2+3=5"),
+        ("A:B=1", "1"),
+        ("p=5,q=2;p=7,q=2", "(5,2),(7,2)"),
+        (r"\frac{\sqrt3}{3} \approx 0.577", r"\frac{1}{\sqrt3}"),
+        ("y+1=x^2", "x^2-1"),
+    )
     assert_different(
-        ("x=1, y=2", "x=2, y=1"), ("3x - 4y + 12 = 0", "4x - 3y + 12 = 0"), ("7", "x = 1 = 2 = 7"), ("5", "2+2=5"),
-        ("y=2x", "y=3x"), ("x=5", "x=6"), ("x^2=4", "x=2"),
-    )  # fmt: skip
+        ("x=1, y=2", "x=2, y=1"),
+        ("3x - 4y + 12 = 0", "4x - 3y + 12 = 0"),
+        ("7", "x = 1 = 2 = 7"),
+        ("5", "2+2=5"),
+        ("y=2x", "y=3x"),
+        ("x=5", "x=6"),
+        ("x^2=4", "x=2"),
+    )
 
 
 def test_sets_of_reals_are_equal_however_they_are_written():
     assert_equal(
-        ("(3,4]", r"3 < x \le 4"), ("(3,4]", r"x \in (3, 4]"), ("(-\\infty,2) \\cup (3,\\infty)", "x<2 or x>3"), ("x>2", "3x > 6"),
-        ("(0,9) \\cup (9,36)", r"(0,36) \setminus \{9\}"), (r"[0,\infty)", r"\{x \mid x \ge 0\}"), (r"x \ne 3", "x ≠ 3"),
-        (r"x \neq 3", r"(-\infty,3)\cup(3,\infty)"), (r"\mathbb{R}", r"(-\infty,\infty)"), (r"\mathbb{R}", r"\text{all real numbers}"),
-        ("(1,2]\\cup[2,3)", "(1,3)"), ("-2<x<3", "3 > x > -2"), (r"\emptyset", r"\text{no solution}"), ("x>1", "1<x"),
-    )  # fmt: skip
+        ("(3,4]", r"3 < x \le 4"),
+        ("(3,4]", r"x \in (3, 4]"),
+        ("(-\\infty,2) \\cup (3,\\infty)", "x<2 or x>3"),
+        ("x>2", "3x > 6"),
+        ("(0,9) \\cup (9,36)", r"(0,36) \setminus \{9\}"),
+        (r"[0,\infty)", r"\{x \mid x \ge 0\}"),
+        (r"x \ne 3", "x ≠ 3"),
+        (r"x \neq 3", r"(-\infty,3)\cup(3,\infty)"),
+        (r"\mathbb{R}", r"(-\infty,\infty)"),
+        (r"\mathbb{R}", r"\text{all real numbers}"),
+        ("(1,2]\\cup[2,3)", "(1,3)"),
+        ("-2<x<3", "3 > x > -2"),
+        (r"\emptyset", r"\text{no solution}"),
+        ("x>1", "1<x"),
+    )
     assert_different(
-        ("(3,4]", "[3,4]"), ("(3,4]", "(3,4)"), ("[3,4]", "(3,4)"), (r"[0,\infty)", r"(0,\infty)"), ("x>2", r"x \ge 2"), ("x>2", "x<2"),
-        ("(1,2]\\cup[3,4)", "(1,4)"), ("[-36,104]", "(-36,104]"), (r"\mathbb{R}", r"\mathbb{Z}"), ("(1,2)", "(2,1)"),
-    )  # fmt: skip
+        ("(3,4]", "[3,4]"),
+        ("(3,4]", "(3,4)"),
+        ("[3,4]", "(3,4)"),
+        (r"[0,\infty)", r"(0,\infty)"),
+        ("x>2", r"x \ge 2"),
+        ("x>2", "x<2"),
+        ("(1,2]\\cup[3,4)", "(1,4)"),
+        ("[-36,104]", "(-36,104]"),
+        (r"\mathbb{R}", r"\mathbb{Z}"),
+        ("(1,2)", "(2,1)"),
+    )
 
 
 def test_lists_and_sets_have_no_order_and_tuples_have():
     assert_equal(
-        ("3, 5, 7", "7,5,3"), (r"\{1,2,3\}", "{3, 2, 1}"), ("1,-2", r"\{-2, 1\}"), ("1,2", "1 and 2"), ("1,2", "2 or 1"),
-        ("(1,2),(3,4)", "(3,4),(1,2)"), (r"\{1,2\}", r"\{1,1,2\}"), ("4, 5", "AB=4, CD=5"), (r"\left( 3, 4 \right)", "(3,4)"),
-        ("1,234", "1, 234"), ("3, 4 cm", "3 cm, 4 cm"), (r"\langle 1,2\rangle", "(1,2)"),
-    )  # fmt: skip
+        ("3, 5, 7", "7,5,3"),
+        (r"\{1,2,3\}", "{3, 2, 1}"),
+        ("1,-2", r"\{-2, 1\}"),
+        ("1,2", "1 and 2"),
+        ("1,2", "2 or 1"),
+        ("(1,2),(3,4)", "(3,4),(1,2)"),
+        (r"\{1,2\}", r"\{1,1,2\}"),
+        ("4, 5", "AB=4, CD=5"),
+        (r"\left( 3, 4 \right)", "(3,4)"),
+        ("1,234", "1, 234"),
+        ("3, 4 cm", "3 cm, 4 cm"),
+        (r"\langle 1,2\rangle", "(1,2)"),
+    )
     assert_different(
-        ("(1,2)", "(2,1)"), ("3,5,7", "3,5"), ("3,5", "3,5,7"), ("3", "1, 2, 3 or 4"), ("3", "3 or 4"), ("(1,2)", r"\{1,2\}"),
-        ("(15,-29)", "(15, 29)"), ("1,2,2,3", "1,2,3,4"), ("12", "1,23"),
-    )  # fmt: skip
+        ("(1,2)", "(2,1)"),
+        ("3,5,7", "3,5"),
+        ("3,5", "3,5,7"),
+        ("3", "1, 2, 3 or 4"),
+        ("3", "3 or 4"),
+        ("(1,2)", r"\{1,2\}"),
+        ("(15,-29)", "(15, 29)"),
+        ("1,2,2,3", "1,2,3,4"),
+        ("12", "1,23"),
+    )
 
 
 def test_matrices_and_vectors_are_compared_place_by_place():
     column = r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}"
     square = r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"
     assert_equal(
-        (column, r"\begin{bmatrix}0.2\\-3.6\end{bmatrix}"), (square, r"\left[\begin{array}{cc}1&2\\3&4\\\end{array}\right]"),
+        (column, r"\begin{bmatrix}0.2\\-3.6\end{bmatrix}"),
+        (square, r"\left[\begin{array}{cc}1&2\\3&4\\\end{array}\right]"),
         (column, r"(\frac15, -\frac{18}5)"),
-    )  # fmt: skip
+    )
     assert_different(
         (square, r"\begin{pmatrix}1&3\\2&4\end{pmatrix}"), (column, "1/5"), (square, "1,2,3,4"), ("5", square)
     )
@@ -134,33 +236,77 @@ def test_matrices_and_vectors_are_compared_place_by_place():
 
 def test_units_are_forgiven_where_they_are_missing_and_not_where_they_differ():
     assert_equal(
-        (r"15\text{ miles}", "15"), ("15", "15 miles"), (r"5\text{ square units}", r"5\text{ units}^2"), (r"90^\circ", "90"),
-        (r"\$36", "36 dollars"), (r"25\%", "25"), (r"25\%", "0.25"), ("0.25", r"25\%"), ("12", "12%"), (r"30^\circ", r"\frac{\pi}{6}"),
-        ("2 meters", "200 cm"), ("90 minutes", "1.5 hours"), (r"28\%", "28 percent"), ("7", r"7 \text{ stuffed goats}"),
-    )  # fmt: skip
+        (r"15\text{ miles}", "15"),
+        ("15", "15 miles"),
+        (r"5\text{ square units}", r"5\text{ units}^2"),
+        (r"90^\circ", "90"),
+        (r"\$36", "36 dollars"),
+        (r"25\%", "25"),
+        (r"25\%", "0.25"),
+        ("0.25", r"25\%"),
+        ("12", "12%"),
+        (r"30^\circ", r"\frac{\pi}{6}"),
+        ("2 meters", "200 cm"),
+        ("90 minutes", "1.5 hours"),
+        (r"28\%", "28 percent"),
+        ("7", r"7 \text{ stuffed goats}"),
+    )
     assert_different(
-        (r"145^\circ", r"145\%"), ("15 miles", "15 km"), ("5 cm", "5 cm^2"), (r"25\%", "2.5"), ("0.25", "25"), ("2 hours", "2 minutes"),
-    )  # fmt: skip
+        (r"145^\circ", r"145\%"),
+        ("15 miles", "15 km"),
+        ("5 cm", "5 cm^2"),
+        (r"25\%", "2.5"),
+        ("0.25", "25"),
+        ("2 hours", "2 minutes"),
+    )
     assert judge("12", "12%", Math(forgive_percent=False)) == Verdict.WRONG
 
 
 def test_choices_texts_times_ratios_and_bases():
     assert_equal(
-        ("C", "(C)"), ("A", "a"), (r"\text{(B)}", "B"), ("C", "Option C"), ("A", r"\mathbf{(A)}\ 12"), (r"\text{Evelyn}", "evelyn"),
-        ("line segment, circle", r"\text{line segment and circle}"), ("4:30 p.m.", r"4:30 \text{ p.m.}"), ("7:32", r"\frac{7}{32}"),
-        ("52_8", "52_{8}"), ("1101_2", r"1101_{\text{two}}"), ("Yes", "yes"),
-    )  # fmt: skip
+        ("C", "(C)"),
+        ("A", "a"),
+        (r"\text{(B)}", "B"),
+        ("C", "Option C"),
+        ("A", r"\mathbf{(A)}\ 12"),
+        (r"\text{Evelyn}", "evelyn"),
+        ("line segment, circle", r"\text{line segment and circle}"),
+        ("4:30 p.m.", r"4:30 \text{ p.m.}"),
+        ("7:32", r"\frac{7}{32}"),
+        ("52_8", "52_{8}"),
+        ("1101_2", r"1101_{\text{two}}"),
+        ("Yes", "yes"),
+    )
     assert_different(
-        ("C", "D"), ("C", "A or C"), (r"\text{Navin}", "not Navin"), ("even", "odd"), ("4:30 p.m.", "4:30 a.m."), ("12:05", "12:50"),
-        ("7:32", "32:7"), ("52_8", "52_7"), ("52_8", "42"), ("odd", "ddo"),
-    )  # fmt: skip
+        ("C", "D"),
+        ("C", "A or C"),
+        (r"\text{Navin}", "not Navin"),
+        ("even", "odd"),
+        ("4:30 p.m.", "4:30 a.m."),
+        ("12:05", "12:50"),
+        ("7:32", "32:7"),
+        ("52_8", "52_7"),
+        ("52_8", "42"),
+        ("odd", "ddo"),
+    )
 
 
 def test_what_merely_contains_the_gold_is_wrong():
     assert_different(
-        ("3", ""), ("3", "x"), ("3", "the gold"), ("3", "3 is not the answer"), ("3", "13"), ("1", "1/0"), ("0", "len('')"),
-        ("7", "nan"), ("7", "7; import os"), ("0", "__import__('os')"), ("5", "5 5"), ("3", "1+1+1=3 or 4"), ("2", "2 or 3"),
-    )  # fmt: skip
+        ("3", ""),
+        ("3", "x"),
+        ("3", "the gold"),
+        ("3", "3 is not the answer"),
+        ("3", "13"),
+        ("1", "1/0"),
+        ("0", "len('')"),
+        ("7", "nan"),
+        ("7", "7; import os"),
+        ("0", "__import__('os')"),
+        ("5", "5 5"),
+        ("3", "1+1+1=3 or 4"),
+        ("2", "2 or 3"),
+    )
 
 
 def test_policies_are_settings():
