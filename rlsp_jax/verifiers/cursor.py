@@ -58,6 +58,11 @@ class Cursor:
         token = self.peek()
         return token.kind == "words" or (token.kind == "letters" and not is_product(token.text))
 
+    def check_chain(self, links: int) -> None:
+        """Raise NotUnderstood where a chain such as `2^2^2^…` would make a tree deeper than brackets may."""
+        if links > MAX_DEPTH:
+            raise NotUnderstood(f"more than {MAX_DEPTH} operations in a chain")
+
     def inside(self, read: Callable[[], _T]) -> _T:
         """What `read` reads one level deeper. Raises NotUnderstood below `MAX_DEPTH`."""
         if self.depth >= MAX_DEPTH:

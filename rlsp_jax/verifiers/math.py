@@ -56,10 +56,10 @@ class Math:
 
     def compare(self, truth: str | Mapping[str, Any], answer: str) -> Outcome:
         """Judge a bare answer."""
-        gold = unwrapped(_gold(truth))
-        if len(answer) > MAX_ANSWER:
-            return _verdict(gold == answer.strip(), answer[:100], f"text, longer than {MAX_ANSWER} characters")
-        answer = unwrapped(answer)
+        gold = _gold(truth)
+        if len(answer) > MAX_ANSWER or len(gold) > MAX_ANSWER:
+            return _compare_long(gold.strip(), answer.strip())
+        gold, answer = unwrapped(gold), unwrapped(answer)
         if self.decimal_comma:
             gold, answer = (_DECIMAL_COMMA.sub(".", text) for text in (gold, answer))
         if not answer:
@@ -119,6 +119,8 @@ class Math:
 
     def equivalence(self, answer: str) -> str | None:
         """The class of equal answers that `answer` votes for in maj@k; None casts no vote."""
+        if len(answer) > MAX_ANSWER:
+            return None
         text = unwrapped(answer)
         if (number := plain(text)) is not None:
             return f"{number.value}{'%' if number.percent else ''}"
@@ -129,6 +131,15 @@ class Math:
 def _gold(truth: str | Mapping[str, Any]) -> str:
     gold = truth if isinstance(truth, str) else truth["answer"]
     return gold if isinstance(gold, str) else str(gold)
+
+
+def _compare_long(gold: str, answer: str) -> Outcome:
+    """Too long to be read: equal only where it is the same text, and unknown where that is the gold's fault."""
+    if gold == answer:
+        return Outcome(Verdict.CORRECT, answer[:100], "the same text")
+    if len(gold) > MAX_ANSWER:
+        return Outcome(Verdict.UNKNOWN, answer[:100], f"too large: the gold is longer than {MAX_ANSWER} characters")
+    return Outcome(Verdict.WRONG, answer[:100], f"longer than {MAX_ANSWER} characters")
 
 
 def _readings(text: str, reasons: list[str]) -> list[Term]:

@@ -14,7 +14,7 @@ import mpmath
 from rlsp_jax.verifiers.errors import NotUnderstood, TooLarge
 from rlsp_jax.verifiers.terms import Apply, Based, Constant, Group, Matrix, Measured, Number, Relation, Symbol, Term
 
-MAX_BITS = 40_000  # of an exact numerator or denominator
+MAX_BITS = 13_000  # of an exact numerator or denominator: below what Python converts to decimal digits
 MAX_EXPONENT = 2.0**20  # the largest |log2| of a value: beyond, digits cost more than they tell
 MAX_FACTORIAL = 10_000
 MAX_SERIES = 1000  # terms

@@ -10,6 +10,7 @@ product  := factor (["·"|"/"] factor)*             juxtaposition multiplies, fr
 factor   := ("+"|"-"|"±") factor | atom ("^" argument | "!" | "%" | "°")*
 """
 
+import itertools
 from fractions import Fraction
 
 from rlsp_jax.verifiers.cursor import END, Cursor
@@ -81,7 +82,7 @@ class Parser(Cursor):
             items = [item for chunk in chunks for item in chunk]
         term = items[0] if len(items) == 1 else Group("", "", tuple(items))
         if self.mark in ("over", "choose"):
-            return Apply("div" if self.take().text == "over" else "binom", (term, self.answer()))
+            return Apply("div" if self.take().text == "over" else "binom", (term, self.inside(self.answer)))
         return term
 
     def _separator(self) -> str:
@@ -98,15 +99,18 @@ class Parser(Cursor):
             sides, signs = [Words("")], [sign]
         sides.append(self.sets())
         while self.mark in SIGNS:
+            self.check_chain(len(signs))
             signs.append(self.take().text)
             sides.append(self.sets())
         return Relation(tuple(signs), tuple(sides)) if signs else sides[0]
 
     def sets(self) -> Term:
         term = self.ratio()
-        while self.mark in SETS:
+        for link in itertools.count():
+            self.check_chain(link)
+            if self.mark not in SETS:
+                return term
             term = Apply(self.take().text, (term, self.ratio()))
-        return term
 
     def ratio(self) -> Term:
         parts = [self.quantity()]
@@ -152,10 +156,13 @@ class Parser(Cursor):
 
     def sum(self) -> Term:
         terms: list[Term] = [self.product()]
+        num_signs = 0
         while self.mark in ("+", "-", "pm", "mp"):
             sign = self.take().text
             right = self.product()
             if sign in ("pm", "mp"):
+                num_signs += 1
+                self.check_chain(num_signs)
                 terms = [Apply(sign, (add(*terms), right))]
             else:
                 terms.append(right if sign == "+" else negative(right))
@@ -163,10 +170,13 @@ class Parser(Cursor):
 
     def product(self) -> Term:
         term = self.factor()
+        num_divisions = 0
         while True:
             if self.skip("*", "times", "cdot"):
                 term = multiply(term, self.factor())
             elif self.skip("/"):
+                num_divisions += 1
+                self.check_chain(num_divisions)
                 term = Apply("div", (term, self.factor()))
             elif self._begins_value():
                 term = multiply(term, self.factor())
@@ -195,7 +205,8 @@ class Parser(Cursor):
         return self.powers(self.atom())
 
     def powers(self, term: Term) -> Term:
-        while True:
+        for link in itertools.count():
+            self.check_chain(link)
             if self.skip("^"):
                 if self._passes(ORDINALS):
                     continue
@@ -208,7 +219,8 @@ class Parser(Cursor):
             elif self.skip("%"):
                 term = Apply("percent", (term,))
             else:
-                return term
+                break
+        return term
 
     def _passes(self, texts) -> bool:
         """Passes over one of these texts, in braces or not."""

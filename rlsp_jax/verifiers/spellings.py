@@ -28,8 +28,8 @@ def unwrapped(text: str) -> str:
         text = text.strip().rstrip("\\").strip()
         if text[-1:] in (".", "。") and text[-2:-1] != ".":
             text = text[:-1].rstrip()
-        while text[-1:] == "}" and text.count("{") < text.count("}"):
-            text = text[:-1]
+        if (unopened := text.count("}") - text.count("{")) > 0:
+            text = text[: max(len(text.rstrip("}")), len(text) - unopened)]
         found = _WRAPPED.fullmatch(text)
         inner = found and next(part for part in found.groups() if part is not None)
         if inner is None or not _balanced(inner):
