@@ -106,11 +106,11 @@ class Parser(Cursor):
 
     def sets(self) -> Term:
         term = self.ratio()
-        for link in itertools.count():
-            self.check_chain(link)
-            if self.mark not in SETS:
-                return term
+        num_sets = 1
+        while self.mark in SETS:
+            self.check_chain(num_sets := num_sets + 1)
             term = Apply(self.take().text, (term, self.ratio()))
+        return term
 
     def ratio(self) -> Term:
         parts = [self.quantity()]
