@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from rlsp_jax.common.errors import UserError
@@ -76,6 +77,17 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def place_rows(mesh: Mesh, tree: PyTree) -> PyTree:
     """Put host arrays `[batch, …]` on the mesh, rows split over `data` and `fsdp`."""
     return jax.device_put(tree, rows(mesh))
+
+
+def own_rows(mesh: Mesh, size: int) -> np.ndarray:
+    """The numbers of the rows, out of `size`, that lie on this process's devices: all of them in a single process."""
+    slices = rows(mesh).addressable_devices_indices_map((size,)).values()
+    return np.unique(np.concatenate([np.arange(size)[index] for index in slices if index is not None]))
+
+
+def place_own_rows(mesh: Mesh, own: np.ndarray, size: int) -> jax.Array:
+    """An array `[size, …]` on the mesh, of which every process gives the rows that are its own, in order."""
+    return jax.make_array_from_process_local_data(rows(mesh), own, (size, *own.shape[1:]))
 
 
 def constrain_rows(x: jax.Array, *rest: str | None) -> jax.Array:

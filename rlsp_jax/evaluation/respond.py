@@ -15,7 +15,7 @@ from rlsp_jax.data import Tokenizer, encode_prompts, token_table
 from rlsp_jax.generation import SamplingConfig, make_generate_fn
 from rlsp_jax.models import ActorCritic
 from rlsp_jax.records import Problem
-from rlsp_jax.sharding import check_rows, place_rows, replicated
+from rlsp_jax.sharding import check_rows, own_rows, place_own_rows, place_rows, replicated
 from rlsp_jax.types import Params, PRNGKeyArray, PromptBatch, PyTree, Rollout, TokenBytes, Verdicts
 from rlsp_jax.verifiers import Outcome, VerifierPool
 
@@ -63,7 +63,7 @@ class Responder:
         self._mesh, self._judge, self._max_prompt = mesh, judge, max_prompt
         tokenizer = judge.tokenizer
         self._generate = make_generate_fn(model, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
-        self._check = make_check_fn(judge.checker)
+        self._check = make_check_fn(mesh, judge.checker)
         self._take = make_take_fn(mesh)
 
     def prompts(self, problems: Sequence[Problem], *, samples: int = 1, first: int = 0) -> PromptBatch:
@@ -83,56 +83,63 @@ class Responder:
 
     def verify(self, rollout: Rollout, problems: Sequence[Problem]) -> Verdicts:
         """Verdicts of all rows; `problems[i]` is the problem of row i. Only undecided rows leave the device."""
-        verdicts, undecided = self._check(rollout, self._judge.vocabulary)
-        return self._settle(rollout, verdicts, problems) if int(undecided) else verdicts
+        verdicts, outcome = self._check(rollout, self._judge.token_bytes)
+        outcome = np.array(outcome)
+        undecided = np.flatnonzero(outcome == Verdict.UNKNOWN)
+        return self._settle(rollout, verdicts, outcome, undecided, problems) if undecided.size else verdicts
 
     def texts(self, rollout: Rollout, indices: Sequence[int] | None = None) -> list[str]:
         """The responses as text. Where few are chosen, the others do not leave the device."""
         chosen = range(self.rows) if indices is None else indices
         few = len(chosen) <= self.rows // 2
-        rows = self._fetch_few(rollout, chosen) if few else self._fetch_all(rollout, chosen)
+        rows = self._fetch(rollout, chosen, min(ROWS_PER_FETCH, self.rows // 2) if few else self.rows)
         return [self._judge.tokenizer.decode(tokens[mask].tolist()) for tokens, mask in rows]
 
-    def _fetch_all(self, rollout: Rollout, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        tokens, mask = jax.device_get((rollout.tokens, rollout.mask))
-        return ((tokens[i], mask[i]) for i in chosen)
-
-    def _fetch_few(self, rollout: Rollout, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        size = min(ROWS_PER_FETCH, self.rows // 2)
+    def _fetch(self, rollout: Rollout, chosen: Sequence[int], size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The tokens and masks of rows, `size` at a time."""
         for first in range(0, len(chosen), size):
             some = list(chosen[first : first + size])
             at = np.asarray(some + [0] * (size - len(some)), np.int32)
-            tokens, mask = jax.device_get(self._take(rollout, at))
+            tokens, mask = jax.device_get(self._take(rollout.tokens, rollout.mask, at))
             yield from zip(tokens[: len(some)], mask[: len(some)], strict=True)
 
     def outcomes(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Outcome]:
         """What the host's verifier says of responses, with the final answers that it found."""
         return self._judge.pool.verify([(p.truth, text) for p, text in zip(problems, texts, strict=True)])
 
-    def _settle(self, rollout: Rollout, verdicts: Verdicts, problems: Sequence[Problem]) -> Verdicts:
-        outcome = np.array(verdicts.outcome)
-        undecided = np.flatnonzero(outcome == Verdict.UNKNOWN).tolist()
-        settled = self.outcomes([problems[i] for i in undecided], self.texts(rollout, undecided))
-        outcome[undecided] = [result.verdict for result in settled]
-        return verdicts._replace(outcome=place_rows(self._mesh, outcome))
+    def _settle(
+        self,
+        rollout: Rollout,
+        verdicts: Verdicts,
+        outcome: np.ndarray,
+        undecided: np.ndarray,
+        problems: Sequence[Problem],
+    ) -> Verdicts:
+        """Have the host judge what is undecided: each process the rows that lie on its own devices."""
+        own = own_rows(self._mesh, self.rows)
+        texts = dict(zip(undecided.tolist(), self.texts(rollout, undecided.tolist()), strict=True))
+        asked = [i for i in undecided.tolist() if i in set(own.tolist())]
+        settled = self.outcomes([problems[i] for i in asked], [texts[i] for i in asked])
+        outcome[asked] = [result.verdict for result in settled]
+        return verdicts._replace(outcome=place_own_rows(self._mesh, outcome[own], self.rows))
 
 
 def make_take_fn(mesh: Mesh):
-    """`take(rollout, at) -> (tokens, mask)` of the rows `at`, jitted."""
+    """`take(tokens, mask, at)`: the rows `at`, on every process; jitted."""
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))
-    def take(rollout: Rollout, at: jax.Array):
-        return rollout.tokens[at], rollout.mask[at]
+    def take(tokens: jax.Array, mask: jax.Array, at: jax.Array):
+        return tokens[at], mask[at]
 
     return take
 
 
-def make_check_fn(checker: Checker):
-    """`check(rollout, vocabulary) -> (verdicts, how many are undecided)`, jitted."""
+def make_check_fn(mesh: Mesh, checker: Checker):
+    """`check(rollout, token_bytes) -> (verdicts, their outcomes on every process)`, jitted."""
 
     @jax.jit
-    def check(rollout: Rollout, vocabulary: PyTree):
-        verdicts = checker(rollout, vocabulary)
-        return verdicts, jnp.sum(verdicts.outcome == Verdict.UNKNOWN)
+    def check(rollout: Rollout, token_bytes: TokenBytes):
+        verdicts = checker(rollout, token_bytes)
+        return verdicts, jax.lax.with_sharding_constraint(verdicts.outcome, replicated(mesh))
 
     return check

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rlsp_jax.verifiers.forms import MAX_ITEMS, as_list, assigned, is_name, settle
+from rlsp_jax.verifiers.forms import MAX_ITEMS, as_list, assigned, is_name, result, settle
 from rlsp_jax.verifiers.numeric import approximation, canonical, identical, proportional, symbols
 from rlsp_jax.verifiers.quantities import measure, same_quantity
 from rlsp_jax.verifiers.realsets import as_real_set
@@ -75,7 +75,7 @@ def _without_names(gold: Term, answer: Term) -> tuple[Term, Term]:
     if isinstance(gold, Relation) and not _holds_relation(answer):
         gold = assigned(gold) or gold
     elif isinstance(answer, Relation) and not _holds_relation(gold):
-        answer = assigned(answer) or answer
+        answer = assigned(answer) or result(answer) or answer
     return gold, answer
 
 
@@ -107,9 +107,16 @@ def _same_equation(gold: Relation, answer: Relation) -> bool:
     (left, right), (other_left, other_right) = gold.sides, answer.sides
     if gold.signs != answer.signs:
         return False
+    if _about_others(left, other_left, right):
+        return False
     if is_name(left) and is_name(other_left) and same(right, _renamed(other_right, other_left, left)):
         return True
     return not isinstance(left, Words) and proportional(_difference(gold), _difference(answer))
+
+
+def _about_others(left: Term, other: Term, right: Term) -> bool:
+    """`x = 5` and `y = 5`: different variables are said to have a value."""
+    return isinstance(left, Symbol) and isinstance(other, Symbol) and left != other and not symbols(right)
 
 
 def _same_inequality(gold: Relation, answer: Relation) -> bool:

@@ -87,11 +87,17 @@ _MARKER = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<!\d)\.(?=\s|$)|(?<=\d)\.(?=\s|$)|。|\n")
-_FORMULA = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_FORMULA = re.compile(  # a dollar may also be money: a formula has blanks at both of its ends or at neither
+    r"\$\$([^$]+)\$\$|\$(?!\s)([^$\n]+)(?<!\s)\$(?!\d)|\$\s([^$\n]+)\s\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
+)
 _NUMBER = re.compile(
+    r"[-−]?(?:\d+(?:\.\d+)?)? ?(?:√\(?\d+\)?|π)(?: ?/ ?\d+)?|"
     r"(?<![A-Za-z0-9.^_])[-−]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?\\?%)?|(?<![A-Za-z0-9.])[-−]?\.\d+"
 )
 _SAID = re.compile(r"(?:\b(?:is|are|be|was|equals?|gives?|lautet|est|es)\b|是|为|=)\s*:?\s*")
+_LISTED = re.compile(
+    r"\b(?:is|are|be)\s+((?:[-−]?\d+(?:[./]\d+)?(?:,\s*(?:and|or)\s|,\s|\s(?:and|or)\s))+[-−]?\d+(?:[./]\d+)?)\.?\s*$"
+)
 _VERB = re.compile(r"\b(?:is|are|equals)\b")
 _LETTER = re.compile(r"\s*\(?([A-J])(?:\)|[.:。]|\)\.)(?=\s|$|[^\x00-\x7f])")
 _PROSE = re.compile(r"[A-Za-z]{2,}")
@@ -128,6 +134,8 @@ def _core(sentence: str) -> str | None:
 
 def _last_value(text: str) -> Found | None:
     """The formula or number that stands last; else the choice that the text begins with; else a short text as it is."""
+    if listed := _LISTED.search(text):
+        return Found(listed[1].strip(), "list")
     formulas = [found for found in _FORMULA.finditer(text) if re.search(r"\d|\\[A-Za-z]", found[0])]
     numbers = list(_NUMBER.finditer(text))
     if formulas and (not numbers or numbers[-1].start() < formulas[-1].end()):

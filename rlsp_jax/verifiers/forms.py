@@ -48,6 +48,8 @@ def settle(term: Term) -> Term:
             return point
         case Apply("mul", (*factors, Matrix(rows))) if not any(isinstance(factor, Matrix) for factor in factors):
             return Matrix(tuple(tuple(_computed(multiply(*factors, cell)) for cell in row) for row in rows))
+        case Apply("neg", (Matrix(rows),)):
+            return Matrix(tuple(tuple(map(negative, row)) for row in rows))
         case Words(text):
             return _SPOKEN.get(text, term)
     return term
@@ -141,6 +143,14 @@ def assigned(relation: Relation) -> Term | None:
                 return right
             if is_name(right) and not symbols(left):
                 return left
+    return None
+
+
+def result(relation: Relation) -> Term | None:
+    """The right side of a calculation, `(5k − 3k) + 2 = 2k + 2`; None for equations that are no identities."""
+    match relation:
+        case Relation(("=",), (left, right)) if not isinstance(left, Words) and identical(left, right):
+            return right
     return None
 
 

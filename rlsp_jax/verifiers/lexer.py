@@ -31,7 +31,7 @@ binom dbinom tbinom
 le leq leqslant <=
 ge geq geqslant >=
 ne neq !=
-= == doteq
+= == doteq equiv
 < lt
 > gt
 ^ **
@@ -93,7 +93,7 @@ _TOKEN = re.compile(
 _TWICE_ESCAPED = re.compile(
     r"\\\\(?=(?:[dt]?frac|sqrt|left|right|pi|text|mathrm|cdot|times|infty|boxed|pm|cup|le|ge)(?![A-Za-z]))"
 )
-_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,\s*\\!\s*|,\\[ ,;:]|\{,\}|\\,|\\!|\\ )\d{3})+(?!\d)", re.ASCII)
+_THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,\s*\\!\s*|\{,\}|\\,|\\!)\d{3})+(?!\d)", re.ASCII)
 _COMMA_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)", re.ASCII)
 _SEPARATOR = re.compile(r"\D+")
 _PARTS = re.compile(r"[A-Za-z]+|[^A-Za-z]+")

@@ -137,7 +137,7 @@ def _compare_long(gold: str, answer: str) -> Outcome:
     """Too long to be read: equal only where it is the same text, and unknown where that is the gold's fault."""
     if gold == answer:
         return Outcome(Verdict.CORRECT, answer[:100], "the same text")
-    if len(gold) > MAX_ANSWER:
+    if len(gold) > MAX_ANSWER and not (gold.isdecimal() and answer.isdecimal()):
         return Outcome(Verdict.UNKNOWN, answer[:100], f"too large: the gold is longer than {MAX_ANSWER} characters")
     return Outcome(Verdict.WRONG, answer[:100], f"longer than {MAX_ANSWER} characters")
 

@@ -211,6 +211,8 @@ class Parser(Cursor):
                 if self._passes(ORDINALS):
                     continue
                 degrees = self._passes(("circ",))
+                if degrees and self.peek().text in ("C", "F"):  # of temperature
+                    self.take()
                 term = Apply("deg", (term,)) if degrees else Apply("pow", (term, self.argument(signed=True)))
             elif self.skip("circ"):
                 term = Apply("deg", (term,))

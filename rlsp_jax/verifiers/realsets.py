@@ -6,7 +6,7 @@ import mpmath
 
 from rlsp_jax.verifiers.errors import NotUnderstood, TooLarge
 from rlsp_jax.verifiers.numeric import Value, evaluate, symbols
-from rlsp_jax.verifiers.terms import Apply, Builder, Constant, Group, Relation, Symbol, Term
+from rlsp_jax.verifiers.terms import Apply, Builder, Constant, Group, Relation, Symbol, Term, negative
 
 DIGITS = 40
 ORDER = {"<": (-1, False), "le": (-1, True), ">": (1, False), "ge": (1, True)}
@@ -94,12 +94,16 @@ def _is_set(term: Term) -> bool:
         case Group("(" | "[" as opening, closing, items) if len(items) == 2:
             return (opening, closing) in (("(", "]"), ("[", ")")) or any(map(_infinite, items))
         case Group("", _, items):
-            return len(items) > 0 and all(map(_is_set, items))
+            return any(map(_is_set, items)) and all(_is_set(item) or _is_point(item) for item in items)
         case Apply("add", (left, Apply("neg", (right,)))):
             return _is_set(left) and isinstance(right, Group)
         case Symbol("mathbb R"):
             return True
     return False
+
+
+def _is_point(term: Term) -> bool:
+    return isinstance(term, Relation) and term.signs == ("=",) and isinstance(term.sides[0], Symbol)
 
 
 def _may_be_set(term: Term) -> bool:
@@ -140,6 +144,11 @@ def _read(term: Term) -> RealSet:
             return _read(condition)
         case Relation(("in",), (Symbol(), within)):
             return _read(within)
+        case Relation(("=",), (Symbol(), value)):
+            return RealSet([Piece(_value(value), True, _value(value), True)])
+        case Relation(("<" | "le" | ">" | "ge" as sign,), (Apply("abs", (inner,)), bound)):
+            above, below = _half_line(sign, inner, bound), _half_line(sign, negative(inner), bound)
+            return above.intersection(below) if sign in ("<", "le") else above.union(below)
         case Relation(signs, sides):
             result = EVERYTHING
             for sign, left, right in zip(signs, sides[:-1], sides[1:], strict=True):

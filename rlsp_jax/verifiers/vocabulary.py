@@ -2,7 +2,7 @@
 
 from rlsp_jax.verifiers.units import is_unit
 
-SIGNS = frozenset("= < > le ge ne in notin approx equiv to sim cong subset subseteq perp parallel".split())
+SIGNS = frozenset("= < > le ge ne in notin approx to sim cong subset subseteq perp parallel".split())
 SETS = frozenset("cup cap setminus".split())
 SEPARATORS = frozenset((",", ";", "and", "or", "\\"))
 CLOSING = {

@@ -216,7 +216,7 @@ def test_decided_rows_stay_on_the_device(scripted, monkeypatch):
     )
     responder.verify(rollout, PROBLEMS[:1] * 4)
     time = rollout.tokens.shape[1]
-    assert fetched == [(2, time), (2, time)]  # the tokens and the mask of half of the rows
+    assert fetched == [(2, time), (2, time)]  # the tokens and the mask of two rows of four
 
 
 def test_each_row_is_settled_by_the_truth_of_its_own_problem(scripted):
