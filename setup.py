@@ -2,6 +2,9 @@
 
 from setuptools import find_packages, setup
 
+# TFDS 4.9.10 imports importlib_resources without requiring it, and array_record on Linux only.
+DATA = ["tensorflow-datasets>=4.9.10", "array_record>=0.8.1", "importlib_resources>=6.4"]
+JUDGE = ["anyio>=4", "httpx>=0.27"]  # httpx stands on anyio, and chats use both
 REPORT = ["jinja2>=3.1", "matplotlib>=3.9"]
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]
 
@@ -27,6 +30,7 @@ setup(
         "orbax-checkpoint>=0.11.32",
         "sentencepiece>=0.2.3",
         "numpy>=2.0",
+        "mpmath>=1.3",
         "rich>=13.7",
         "tyro>=0.9",
         "jaxtyping>=0.3.3",
@@ -35,9 +39,13 @@ setup(
         "tpu": ["jax[tpu]"],
         "cuda": ["jax[cuda12]"],  # drivers from 525 on; on CUDA 13 cuDNN attention still fails (jax#32430)
         "hf": ["safetensors", "tokenizers", "jinja2>=3.1"],
+        "data": DATA,  # GSM8K and MATH through TFDS; files in a folder and JSONL need none of it
+        "judge": JUDGE,
         "report": REPORT,
         "tensorboard": TENSORBOARD,
         "dev": [
+            *DATA,
+            *JUDGE,
             *REPORT,
             *TENSORBOARD,
             "beartype>=0.22",

@@ -19,7 +19,7 @@ from rlsp_jax.common.errors import UserError
 
 RUN_FILE, METRICS_FILE, SUMMARY_FILE = "run.json", "metrics.jsonl", "summary.json"
 # Places in a config that decide no result; a stage goes by its number there and by its name in an override.
-OPERATIONAL = r"checkpoint_every|verifier_workers|stages\.\w+\.(max_logp_gap|max_bad_steps)"
+OPERATIONAL = r"checkpoint_every|verifier_workers|problems\.(folder|data_dir)|stages\.\w+\.(max_logp_gap|max_bad_steps)"
 
 
 @dataclasses.dataclass(frozen=True)

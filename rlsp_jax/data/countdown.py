@@ -8,13 +8,11 @@ what is trained on by reward and what is held out never share a problem.
 import dataclasses
 import random
 import zlib
-from typing import Literal
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data.countdown_search import join, moves, solutions
+from rlsp_jax.data.source import Split
 from rlsp_jax.records import Problem
-
-Split = Literal["demonstrations", "train", "heldout"]
 
 _MAX_DRAWS = 100_000  # tried for one problem before its space is called empty
 _MAX_REPEATS = 2_000  # held-out problems in a row that bring nothing new before their space is called exhausted
@@ -89,6 +87,13 @@ class Countdown:
                 last_new = draw
             draw += 1
         return list(found.values())
+
+    def epoch_size(self) -> None:
+        """The supply does not end."""
+
+    def parse(self, text: str) -> Problem:
+        """The problem that a person typed: see `parse_question`."""
+        return parse_question(text)
 
     def _draw(self, rng: random.Random) -> tuple[tuple[int, ...], int]:
         """Sorted numbers, and what a random tree of exact operations makes of them."""

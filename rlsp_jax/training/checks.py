@@ -37,14 +37,16 @@ def check_vocab(experiment: Experiment, tokenizer: Tokenizer) -> None:
 
 
 def check_prompts(experiment: Experiment, tokenizer: Tokenizer) -> None:
-    """Raise `UserError` unless problems fit the prompt and the checker."""
-    problems = _shown_problems(experiment)
+    """Raise `UserError` unless problems fit the prompt and the checker: all of them where they are not endless."""
+    problems = _shown_problems(experiment, whole_epoch=True)
     encode_prompts(tokenizer, problems, max_prompt=experiment.max_prompt)
     experiment.checker.encode_truth(problems)
 
 
-def _shown_problems(experiment: Experiment) -> list[Problem]:
-    """All problems of the evals, and those of the first step that draws responses."""
+def _shown_problems(experiment: Experiment, *, whole_epoch: bool = False) -> list[Problem]:
+    """All problems of the evals, and those of the first step that draws responses, or of its first epoch."""
     heldout = max((config.problems for config in experiment.evals), default=0)
     first = max((config.prompts_per_step for config in experiment.stages if isinstance(config, ppo.Config)), default=0)
+    if first and whole_epoch:
+        first = experiment.problems.epoch_size() or first
     return [*experiment.problems.heldout(heldout), *experiment.problems.problems("train", 0, first)]

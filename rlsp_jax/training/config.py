@@ -4,7 +4,7 @@ import dataclasses
 
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data import Countdown, SentencePiece
+from rlsp_jax.data import ProblemSource, SentencePiece
 from rlsp_jax.evaluation import Checker, Eval
 from rlsp_jax.models import ModelConfig
 from rlsp_jax.sharding import MeshConfig
@@ -20,7 +20,7 @@ class Experiment:
     name: str
     model: ModelConfig
     tokenizer: SentencePiece
-    problems: Countdown
+    problems: ProblemSource
     checker: Checker  # judges on the device
     verifier: Verifier  # judges on the host what the checker leaves undecided
     stages: tuple[Stage, ...]

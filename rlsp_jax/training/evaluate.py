@@ -12,7 +12,6 @@ from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.random import stream as key_of
-from rlsp_jax.data import parse_question
 from rlsp_jax.evaluation import Eval
 from rlsp_jax.generation import SamplingConfig, make_stream_fns
 from rlsp_jax.records import SUMMARY_FILE, read_json, to_row
@@ -94,7 +93,7 @@ def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig, *, seed: i
     responder = run.responder(sampling, rows)
 
     def think(question: str, *, sample: int = 0) -> Iterator[tuple[str, Outcome | None]]:
-        problem = parse_question(question)
+        problem = run.experiment.problems.parse(question)
         prompts = responder.prompts([problem], samples=rows, first=sample * rows)
         state = begin(policy, prompts, key_of(run.key, "sample", seed))
         for until in range(STREAM_TOKENS, sampling.max_response + STREAM_TOKENS, STREAM_TOKENS):

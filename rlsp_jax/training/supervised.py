@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from rlsp_jax.algorithms import sft
-from rlsp_jax.data import Countdown, SearchTraces, Tokenizer, pack
+from rlsp_jax.data import ProblemSource, SearchTraces, Tokenizer, pack, shuffled_rows
 from rlsp_jax.sharding import place_rows
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
@@ -41,7 +41,9 @@ def write_demonstrations(run: Run, config: sft.Config, first: int) -> Demonstrat
     return pack(run.tokenizer, questions, responses, length=config.row_length)
 
 
-def demonstration_texts(source: Countdown, demonstrations: SearchTraces, numbers: range) -> tuple[list[str], list[str]]:
+def demonstration_texts(
+    source: ProblemSource, demonstrations: SearchTraces, numbers: range
+) -> tuple[list[str], list[str]]:
     """Questions of these demonstration problems and a worked response to each."""
     problems = source.problems("demonstrations", numbers.start, len(numbers))
     return [p.question for p in problems], [demonstrations.trace(p, p.number) for p in problems]
@@ -49,10 +51,7 @@ def demonstration_texts(source: Countdown, demonstrations: SearchTraces, numbers
 
 def batch_rows(total: int, batch_size: int, step: int, seed: tuple[int, ...]) -> np.ndarray:
     """The rows of a step's batch: a new order of all rows each epoch, a function of the step alone."""
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = np.unique(places // total)
-    orders = {epoch: np.random.default_rng((*seed, int(epoch))).permutation(total) for epoch in epochs}
-    return np.asarray([orders[place // total][place % total] for place in places])
+    return shuffled_rows(total, step * batch_size, batch_size, seed)
 
 
 def take_rows(pool: Demonstrations, rows: np.ndarray) -> Demonstrations:

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from rlsp_jax.algorithms import ppo, sft
-from rlsp_jax.data import SearchTraces, Tokenizer, load_sentencepiece
+from rlsp_jax.data import Countdown, SearchTraces, Tokenizer, load_sentencepiece
 from rlsp_jax.evaluation import make_judge
 from rlsp_jax.sharding import make_mesh
 from rlsp_jax.training.checks import check_prompts, check_sizes, check_vocab
@@ -105,13 +105,18 @@ def open_run(
 
 
 def load_tokenizer(experiment: Experiment, workdir: Path) -> Tokenizer:
-    """The workdir's tokenizer; at first start it is trained on the first stage's demonstrations."""
+    """The workdir's tokenizer; at first start it learns from the first stage's demonstrations, else from questions."""
     path = workdir / "checkpoints" / TOKENIZER_FILE
     if path.is_file():
         return load_sentencepiece(path)
-    demonstrations = next((s.demonstrations for s in experiment.stages if isinstance(s, sft.Config)), SearchTraces())
-    questions, responses = demonstration_texts(experiment.problems, demonstrations, range(TOKENIZER_TEXTS))
-    texts = (question + response for question, response in zip(questions, responses, strict=True))
+    problems = experiment.problems
+    default = SearchTraces() if isinstance(problems, Countdown) else None
+    demonstrations = next((s.demonstrations for s in experiment.stages if isinstance(s, sft.Config)), default)
+    if demonstrations is None:
+        texts = [problem.question for problem in problems.problems("train", 0, TOKENIZER_TEXTS)]
+    else:
+        pairs = zip(*demonstration_texts(problems, demonstrations, range(TOKENIZER_TEXTS)), strict=True)
+        texts = [question + response for question, response in pairs]
     return experiment.tokenizer.train(texts, path)
 
 
