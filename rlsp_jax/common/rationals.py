@@ -21,7 +21,7 @@ class Plain(NamedTuple):
 
 _PLAIN = re.compile(
     r"\s*\$*\s*\\?\$?(?P<sign>[+-]?)\s*\\?\$?(?:"
-    r"(?P<whole>\d{1,3}(?:(?:,\\!|\{,\}|,) ?\d{3})+|\d+)(?P<decimals>\.\d*)?|(?P<only>\.\d+)|"
+    r"(?P<whole>\d{1,3}(?:(?:,\\! ?|\{,\}|,)\d{3})+|\d+)(?P<decimals>\.\d*)?|(?P<only>\.\d+)|"
     r"(?:(?P<mixed>\d+) ?)?\\[dtc]?frac ?(?:\{(?P<top>[+-]?\d+)\}|(?P<t>\d)) ?(?:\{(?P<bottom>\d+)\}|(?P<b>\d))|"
     r"(?:(?P<beside>\d+) )?(?P<above>\d+) ?/ ?(?P<below>\d+))"
     r"\s*(?:(?P<percent>\\?%)|(?P<degree>\^ ?\\circ|\^ ?\{ ?\\circ ?\}|°))?\s*\$*\s*\.?\s*",

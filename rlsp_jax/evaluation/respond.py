@@ -83,7 +83,7 @@ class Responder:
 
     def verify(self, rollout: Rollout, problems: Sequence[Problem]) -> Verdicts:
         """Verdicts of all rows; `problems[i]` is the problem of row i. Only undecided rows leave the device."""
-        verdicts, outcome = self._check(rollout, self._judge.token_bytes)
+        verdicts, outcome = self._check(rollout, self._judge.vocabulary)
         outcome = np.array(outcome)
         undecided = np.flatnonzero(outcome == Verdict.UNKNOWN)
         return self._settle(rollout, verdicts, outcome, undecided, problems) if undecided.size else verdicts
@@ -135,11 +135,11 @@ def make_take_fn(mesh: Mesh):
 
 
 def make_check_fn(mesh: Mesh, checker: Checker):
-    """`check(rollout, token_bytes) -> (verdicts, their outcomes on every process)`, jitted."""
+    """`check(rollout, vocabulary) -> (verdicts, their outcomes on every process)`, jitted."""
 
     @jax.jit
-    def check(rollout: Rollout, token_bytes: TokenBytes):
-        verdicts = checker(rollout, token_bytes)
+    def check(rollout: Rollout, vocabulary: PyTree):
+        verdicts = checker(rollout, vocabulary)
         return verdicts, jax.lax.with_sharding_constraint(verdicts.outcome, replicated(mesh))
 
     return check

@@ -1,6 +1,7 @@
 """Rewards on the device: jitted and batched, from token ids to a `[batch, time]` reward per stream.
 
-Countdown checking, the streams, and the kernels that fill them; nothing here reads a string at run time.
+The checkers of Countdown and of mathematics, the streams, and the kernels that fill them; nothing here reads a string
+at run time.
 """
 
 from rlsp_jax.rewards.attempts import SearchAttempts
@@ -9,6 +10,7 @@ from rlsp_jax.rewards.correctness import Correctness
 from rlsp_jax.rewards.countdown import CountdownChecker, CountdownTruth
 from rlsp_jax.rewards.effort import SearchEffort
 from rlsp_jax.rewards.length import HyperbolicLength, HyperbolicReasoning, LinearLength, NumSteps
+from rlsp_jax.rewards.math import MathChecker, MathTruth
 from rlsp_jax.rewards.novelty import GroupNovelty, TokenEntropy, TrainingNovelty
 from rlsp_jax.rewards.penalties import GarbledBytes, NoAnswer, RepeatedNgrams, Truncation
 from rlsp_jax.rewards.streams import (
@@ -35,6 +37,8 @@ __all__ = [
     "Kernel",
     "LeaveOneOut",
     "LinearLength",
+    "MathChecker",
+    "MathTruth",
     "NoAnswer",
     "Normalization",
     "NumSteps",

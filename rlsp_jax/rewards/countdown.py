@@ -77,6 +77,9 @@ class CountdownChecker:
     def encode_truth(self, problems: Sequence[Problem]) -> CountdownTruth:
         return encode_truth(problems, self.max_numbers)
 
+    def read_vocabulary(self, token_bytes: TokenBytes) -> TokenBytes:
+        return token_bytes
+
     def __call__(self, rollout: Rollout, token_bytes: TokenBytes) -> Verdicts:
         text = expand(rollout.tokens, rollout.mask, token_bytes, max_bytes=self.max_bytes)
         start, answered = answer_start(text, rollout.mask)

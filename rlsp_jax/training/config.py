@@ -7,10 +7,24 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import ProblemSource, SentencePiece
 from rlsp_jax.evaluation import Checker, Eval
 from rlsp_jax.models import ModelConfig
+from rlsp_jax.rewards import MathChecker
 from rlsp_jax.sharding import MeshConfig
-from rlsp_jax.verifiers import Verifier
+from rlsp_jax.verifiers import Math, Verifier
 
 Stage = sft.Config | ppo.Config
+
+
+def check_judges(checker: Checker, verifier: Verifier) -> None:
+    """Raise `UserError` where the device and the host would judge mathematics by different rules."""
+    match checker, verifier:
+        case MathChecker(), Math():
+            for field in ("forgive_percent", "unevaluated"):
+                if getattr(checker, field) != getattr(verifier, field):
+                    raise UserError(f"{field} of the checker and of the verifier differ; give both the same value.")
+            if verifier.tolerance or verifier.decimal_comma:
+                raise UserError("The checker on the device knows no tolerance and no decimal commas; leave them out.")
+        case (MathChecker(), _) | (_, Math()):
+            raise UserError("MathChecker and Math judge the same problems; use the one with the other.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Experiment:
         for field in ("max_prompt", "checkpoint_every", "verifier_workers"):
             if (value := vars(self)[field]) < 1:
                 raise UserError(f"{field} is {value}; it must be at least 1.")
+        check_judges(self.checker, self.verifier)
         for name, stage in zip(self.stage_names, self.stages, strict=True):
             self._check_stage(name, stage)
         for config in self.evals:

@@ -124,8 +124,11 @@ class Math:
         text = unwrapped(answer)
         if (number := plain(text)) is not None:
             return f"{number.value}{'%' if number.percent else ''}"
-        readings = _readings(text, [])
-        return signature(readings[0]) if readings else text or None
+        try:
+            readings = _readings(text, [])
+            return signature(readings[0]) if readings else text or None
+        except (NotUnderstood, TooLarge, ArithmeticError):
+            return text
 
 
 def _gold(truth: str | Mapping[str, Any]) -> str:

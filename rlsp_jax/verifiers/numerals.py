@@ -34,7 +34,7 @@ def first_digit(cursor: Cursor) -> Number | None:
 
 def _repeating(cursor: Cursor, text: str) -> Number | None:
     start = cursor.at
-    if cursor.skip("."):
+    if "." not in text and cursor.skip("."):
         text += "."
     if "." in text and cursor.skip("overline") and (digits := _literal(cursor)) is not None:
         whole, _, fixed = text.partition(".")

@@ -17,7 +17,9 @@ from rlsp_jax.verifiers.terms import Apply, Based, Constant, Group, Matrix, Meas
 MAX_BITS = 13_000  # of an exact numerator or denominator: below what Python converts to decimal digits
 MAX_EXPONENT = 2.0**20  # the largest |log2| of a value: beyond, digits cost more than they tell
 MAX_FACTORIAL = 10_000
-MAX_SERIES = 1000  # terms
+MAX_SERIES = 1000  # the terms of a series
+MAX_COST = 1000  # of an expression, an operation on two numbers being 1
+COSTS = {"sum": 400, "prod": 400, "factorial": 40, "binom": 40}
 NUM_POINTS = 3
 
 Value = Any  # mpmath.mpf or mpmath.mpc, which have no types
@@ -212,6 +214,12 @@ def evaluate(term: Term, at: Point) -> Value:
 
     Raises NotUnderstood for what has no value, TooLarge, and ZeroDivisionError.
     """
+    if _cost(term) > MAX_COST:
+        raise TooLarge("too many operations")
+    return _evaluate(term, at)
+
+
+def _evaluate(term: Term, at: Point) -> Value:
     match term:
         case Number(value):
             return mpmath.mpf(value.numerator) / value.denominator
@@ -230,11 +238,11 @@ def evaluate(term: Term, at: Point) -> Value:
         case Based(digits, base):
             return mpmath.mpf(int(_based(digits, base)))
         case Measured(value, _):
-            return evaluate(value, at)
+            return _evaluate(value, at)
         case Apply("sum" | "prod" as name, (Symbol(variable), low, high, body)):
-            return _series(name, variable, evaluate(low, at), evaluate(high, at), body, at)
+            return _series(name, variable, _evaluate(low, at), _evaluate(high, at), body, at)
         case Apply(name, args):
-            return _checked(_apply(name, [evaluate(arg, at) for arg in args]))
+            return _checked(_apply(name, [_evaluate(arg, at) for arg in args]))
     raise NotUnderstood("a value of another kind")
 
 
@@ -280,12 +288,17 @@ def _apply(name: str, x: list) -> Value:
     raise NotUnderstood(f"the function {name}")
 
 
+def _cost(term: Term) -> int:
+    """About how long a term takes to be evaluated."""
+    return COSTS.get(term.name, 1) + sum(map(_cost, term.args)) if isinstance(term, Apply) else 1
+
+
 def _series(name: str, variable: str, low: Value, high: Value, body: Term, at: Point) -> Value:
     if not (mpmath.isint(low) and mpmath.isint(high)):
         raise NotUnderstood("a bound that is no integer")
-    if high - low > MAX_SERIES:
+    if high - low > MAX_SERIES or _has(body, ("sum", "prod")):
         raise TooLarge("a series")
-    values = [evaluate(body, {**at, variable: mpmath.mpf(i)}) for i in range(int(low), int(high) + 1)]
+    values = [_evaluate(body, {**at, variable: mpmath.mpf(i)}) for i in range(int(low), int(high) + 1)]
     return _checked(mpmath.fsum(values) if name == "sum" else mpmath.fprod(values))
 
 

@@ -1,6 +1,7 @@
 """Random token tables and responses in them, for holding device kernels against slow readings of the same text."""
 
 import random
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,10 @@ PIECES = [*_WORDS, "12", "+7=", "\u20ac", "(("]
 class Tokens:
     """Every byte is a token; so are the pieces and two control tokens without bytes. Text is cut up at random."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, pieces: Sequence[str] = PIECES):
         self.random = random.Random(seed)
-        self.pieces = [bytes([byte]) for byte in range(256)] + [b"", b""] + [piece.encode() for piece in PIECES]
+        self.pieces = [bytes([byte]) for byte in range(256)] + [b"", b""] + [piece.encode() for piece in pieces]
+        self.starting = [[i for i, piece in enumerate(self.pieces) if piece[:1] == bytes([b])] for b in range(256)]
         width = max(map(len, self.pieces))
         table = np.zeros((len(self.pieces), width), np.uint8)
         for row, piece in zip(table, self.pieces, strict=True):
@@ -31,7 +33,7 @@ class Tokens:
         data = text.encode() if isinstance(text, str) else text
         ids, at = [], 0
         while at < len(data):
-            fits = [i for i, piece in enumerate(self.pieces) if piece and data.startswith(piece, at)]
+            fits = [i for i in self.starting[data[at]] if data.startswith(self.pieces[i], at)]
             ids.append(self.random.choice(fits))
             at += len(self.pieces[ids[-1]])
             if self.random.random() < 0.05:

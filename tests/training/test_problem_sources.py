@@ -14,6 +14,7 @@ from rlsp_jax.training import load_experiment
 from rlsp_jax.training.checks import check_prompts, check_sizes
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.train import load_tokenizer
+from rlsp_jax.verifiers import Countdown, Math
 from tests.data.releases import write_lines
 
 DEBUG = load_experiment(Path(__file__).parents[2] / "experiments" / "debug.py").experiment
@@ -27,7 +28,8 @@ def experiment(tmp_path) -> Experiment:
     stages = tuple(dataclasses.replace(s, prompts_per_step=8) for s in DEBUG.stages if isinstance(s, ppo.Config))
     evals = tuple(dataclasses.replace(config, problems=8, batch_size=8) for config in DEBUG.evals)
     source = JSONL(train=train, test=test)
-    return dataclasses.replace(DEBUG, problems=source, checker=MathChecker(), stages=stages, evals=evals)
+    judges = dict(checker=MathChecker(), verifier=Math())
+    return dataclasses.replace(DEBUG, problems=source, **judges, stages=stages, evals=evals)
 
 
 def test_a_tokenizer_without_demonstrations_is_trained_on_the_questions(experiment, tmp_path):
@@ -62,6 +64,19 @@ def test_more_held_out_problems_than_there_are_is_one_sentence(experiment):
 def test_searches_are_demonstrated_on_countdown_only(experiment, tmp_path):
     with pytest.raises(UserError, match="^JSONL has no split 'demonstrations'"):
         load_tokenizer(dataclasses.replace(experiment, stages=DEBUG.stages[:1]), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("verifier", "message"),
+    [
+        (Math(forgive_percent=False), "forgive_percent of the checker and of the verifier differ"),
+        (Math(tolerance=0.01), "knows no tolerance"),
+        (Countdown(), "use the one with the other"),
+    ],
+)
+def test_device_and_host_judge_by_the_same_rules(experiment, verifier, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(experiment, verifier=verifier)
 
 
 def test_files_are_written_down_in_the_config(experiment):
