@@ -24,7 +24,7 @@ class Ours:
 
 
 class MathVerify:
-    """Math-Verify (`pip install math-verify`) as it is by default; a bare answer is put in a box, to be found as LaTeX."""
+    """Math-Verify (`pip install math-verify`) as it is by default; a bare answer is put in a box, to be found."""
 
     def verify(self, truth: Mapping[str, Any], response: str) -> Outcome:
         import math_verify  # pyright: ignore[reportMissingImports]

@@ -3,8 +3,8 @@ r"""Accuracy and speed of the math verifier on labelled cases, beside Math-Verif
     pip install math-verify          # optional, for the comparison
     taskset -c 0 python experiments/benchmarks/verifier.py cases.jsonl [--markdown] [--deadline 2]
 
-A case is a JSON object with `gold`, `prediction`, `expected` (true or false), `kind` ("answer" or "response"), `category`
-and `source`. Each verifier judges every case in a worker process with a deadline, one after the other; then, for the
+A case is a JSON object with `gold`, `prediction`, `expected` (true or false), `kind` ("answer" or "response"),
+`category` and `source`. Each verifier judges every case in a worker process with a deadline, one by one; then, for the
 throughput, the real model outputs once more in this process, without any cache. Prints one JSON line, or tables.
 """
 
@@ -120,7 +120,8 @@ def as_markdown(results: dict[str, dict[str, Any]]) -> str:
     body = "".join(f"| {name} | {' | '.join(show(r) for r in results.values())} |\n" for name, show in rows)
     categories = next(iter(results.values()))["by_category"]
     lines = [category_line(name, [r["by_category"][name] for r in results.values()]) for name in categories]
-    return f"{head}{body}\n| category | cases | {' | '.join(results)} |\n|---|---:|{'---:|' * len(results)}\n{''.join(lines)}"
+    title = f"| category | cases | {' | '.join(results)} |\n|---|---:|{'---:|' * len(results)}\n"
+    return f"{head}{body}\n{title}{''.join(lines)}"
 
 
 def category_line(name: str, counts: Sequence[tuple[int, float]]) -> str:
