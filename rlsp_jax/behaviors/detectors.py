@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from rlsp_jax.behaviors.lexicon import COUNTDOWN, Lexicon
+from rlsp_jax.common.words import any_of
 
 Kind = Literal["text", "try", "check", "passed", "failed", "back", "answer"]
 
@@ -120,15 +121,9 @@ def _marker(lexicon: Lexicon) -> re.Pattern[str]:
         "back": lexicon.backtrack,
         "answer": lexicon.answer,
     }
-    return re.compile("|".join(f"(?P<{kind}>{_any_of(phrases)})" for kind, phrases in groups.items()), re.IGNORECASE)
+    return re.compile("|".join(f"(?P<{kind}>{any_of(phrases)})" for kind, phrases in groups.items()), re.IGNORECASE)
 
 
 @functools.lru_cache
 def _outcome(lexicon: Lexicon) -> re.Pattern[str]:
-    return re.compile(f"({_any_of(lexicon.passed)})|({_any_of(lexicon.failed)})", re.IGNORECASE)
-
-
-def _any_of(phrases: tuple[str, ...]) -> str:
-    """A pattern for whole words: "back" is not found in "backwards"."""
-    whole = (rf"(?<!\w){re.escape(phrase)}" + (r"(?!\w)" if phrase[-1].isalnum() else "") for phrase in phrases)
-    return "|".join(whole)
+    return re.compile(f"({any_of(lexicon.passed)})|({any_of(lexicon.failed)})", re.IGNORECASE)
