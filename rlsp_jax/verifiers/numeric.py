@@ -216,7 +216,10 @@ def evaluate(term: Term, at: Point) -> Value:
     """
     if _cost(term) > MAX_COST:
         raise TooLarge("too many operations")
-    return _evaluate(term, at)
+    try:
+        return _evaluate(term, at)
+    except ValueError as error:  # mpmath's, at a pole
+        raise NotUnderstood(str(error)) from None
 
 
 def _evaluate(term: Term, at: Point) -> Value:
