@@ -23,6 +23,8 @@ _STATES = sorted(
     {b"\\", rb"\\", _BLANK_BOX} | {m[:n] for m in (*_BOXES, _HASHES, _THINK) for n in range(len(m))} | {_BOX}, key=len
 )
 
+BOX_NAMES = tuple(_STATES.index(state) for state in (_BOX, _BLANK_BOX))  # states that wait for a box's brace
+
 # What a byte completes.
 _NOTHING, _OPENS, _CLOSES, _OPENS_BOX, _ODD_BOX, _HASH, _THOUGHT, _CHAT = range(8)
 
@@ -50,8 +52,8 @@ def _step(state: bytes, byte: int) -> tuple[bytes, int]:
             return b"", _OPENS_BOX
         if character in BLANKS:
             return _BLANK_BOX, _NOTHING
-        if byte >= 128 or (state == _BLANK_BOX and character.isalnum()):
-            return b"", _ODD_BOX  # `\boxed 5`, or a blank that is not ASCII
+        if state == _BLANK_BOX or byte >= 128 or not character.isalpha():  # else another command
+            return character if character in b"<#\\" else b"", _ODD_BOX  # `\boxed 5`, `\boxed$5$`
     if state == rb"\\" and character in b"bf":
         state = b"\\"  # `\\boxed{`, a backslash too many
     grown = state + character

@@ -1,6 +1,6 @@
 r"""Where the final answer of a response stands: its last `\boxed{…}` or `\fbox{…}`, else what follows its last `####`.
 
-Only the text after the last `</think>` counts. Whatever is rare is flagged `odd` and left to the host: `\boxed 5`
+Only the text after the last `</think>` counts. Whatever is rare is flagged `odd` and left to the host: a `\boxed`
 without braces, a box inside a box, the marks of a chat (`<|…|>`), a single token with two boxes.
 """
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from rlsp_jax.rewards.answer_markers import (
+    BOX_NAMES,
     HAS_BOX,
     HAS_HASH,
     HAS_THINK,
@@ -124,5 +125,5 @@ def find_final_answer(tokens: Int[Array, "batch time"], vocabulary: Vocabulary) 
         hash=end.hash,
         hash_offset=offset(end.hash, end.hash_state),
         closed=end.closed,
-        odd=end.odd | ((end.box >= 0) & end.nested),
+        odd=end.odd | ((end.box >= 0) & end.nested) | jnp.isin(end.state, jnp.asarray(BOX_NAMES)),
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rlsp_jax.verifiers.forms import MAX_ITEMS, as_list, assigned, is_name, result, settle
 from rlsp_jax.verifiers.numeric import approximation, canonical, identical, proportional, symbols
-from rlsp_jax.verifiers.quantities import measure, same_quantity
+from rlsp_jax.verifiers.quantities import is_left_to_compute, is_literal, measure, same_quantity
 from rlsp_jax.verifiers.realsets import as_real_set
 from rlsp_jax.verifiers.terms import (
     Apply,
@@ -52,6 +52,21 @@ def same(gold: Term, answer: Term) -> bool:
         case (Matrix() | Group(), _) | (_, Matrix() | Group()):
             return False
     return same_quantity(gold, answer)
+
+
+def leaves_to_compute(gold: Term, answer: Term) -> bool:
+    """Whether a gold number is answered by a quotient that comes out whole, whatever stands around it."""
+    gold, answer = _single(gold), _single(answer)
+    return is_left_to_compute(gold, answer)
+
+
+def _single(term: Term) -> Term:
+    """The one value that a term is or says."""
+    term = settle(term)
+    if isinstance(term, Relation):
+        term = assigned(term) or term
+    items = as_list(term)
+    return items[0] if items is not None and len(items) == 1 else term
 
 
 def signature(term: Term) -> str:
@@ -111,11 +126,15 @@ def _same_equation(gold: Relation, answer: Relation) -> bool:
         return False
     if is_name(left) and is_name(other_left) and same(right, _renamed(other_right, other_left, left)):
         return True
+    if left == other_left and is_literal(right):  # the same name has another value, or one that is left to compute
+        return False
     return not isinstance(left, Words) and proportional(_difference(gold), _difference(answer))
 
 
 def _about_others(left: Term, other: Term, right: Term) -> bool:
-    """`x = 5` and `y = 5`: different variables are said to have a value."""
+    """`x = 5` and `y = 5`, `f(x) = 5` and `f'(x) = 5`: what is said is of something else."""
+    if sum(name.count("'") for name in symbols(left)) != sum(name.count("'") for name in symbols(other)):
+        return True
     return isinstance(left, Symbol) and isinstance(other, Symbol) and left != other and not symbols(right)
 
 

@@ -27,7 +27,7 @@ def final_answer(response: str, *, fallback: bool = True) -> Found | None:
     if boxes:
         return Found(", ".join(response[start:end] for start, end in _joined(response, boxes)), "box")
     tail = response[-MAX_TAIL:]
-    if marked := _after_marker(tail):
+    if (marked := _after_marker(tail)) is not None:
         return Found(marked, "marker")
     return _last_value(tail) if fallback else None
 
@@ -36,7 +36,10 @@ _CHAT = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end|start)[a-z_]*\|>
 
 # ---- boxes ----
 
-_BOX_PARTS = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\(?:boxed|fbox)\s+(?=[0-9A-Za-z])|\\.|[{}]", re.DOTALL)
+_BOX_PARTS = re.compile(
+    r"\\{1,2}(?:boxed|fbox)\s*\{|\\(?:boxed|fbox)\s+(?=[0-9A-Za-z])|\\{1,2}(?:boxed|fbox)(?![A-Za-z])|\\.|[{}]",
+    re.DOTALL,
+)
 _CONNECTIVE = re.compile(
     r"(?:[\s$,;&]|\\[()\[\]]|\\(?:quad|qquad|[,;:! ])|\\(?:text|mathrm)\s*\{(?:[^{}]*\b(?:and|or)\b)?[\s,]*\}|"
     r"and\b|or\b|[A-Za-z]\w?(?:_\{?\w+\}?)?\s*=)*"
@@ -48,6 +51,7 @@ def find_boxes(text: str) -> list[tuple[int, int]] | None:
     r"""The contents of the outermost `\boxed{…}`, in order; None when the last one does not close."""
     boxes: list[tuple[int, int]] = []
     opened: list[int] = []  # for each open brace, where the contents of its box begin; -1 for another brace
+    malformed = -1  # where the last box without contents begins
     for part in _BOX_PARTS.finditer(text):
         found = part[0]
         if found == "}":
@@ -59,17 +63,19 @@ def find_boxes(text: str) -> list[tuple[int, int]] | None:
             opened.append(-1)
         elif found.endswith("{") and len(found) > 2:
             opened.append(part.end())
-        elif len(found) > 2:
+        elif "box" in found and found[-1].isspace():
             bare = _BARE.match(text, part.end())
             boxes.append((part.end(), bare.end() if bare else part.end()))
-    unclosed = max(opened, default=-1)
-    return None if unclosed >= 0 and (not boxes or unclosed > boxes[-1][1]) else boxes
+        elif "box" in found:
+            malformed = part.end()
+    broken = max(malformed, max(opened, default=-1))
+    return None if broken >= 0 and (not boxes or broken > boxes[-1][1]) else boxes
 
 
 def _joined(text: str, boxes: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The last box, with those before it that only connectives part from it."""
     first = len(boxes) - 1
-    while first > 0:
+    while first > 0 and text[slice(*boxes[-1])].strip():
         end, start = boxes[first - 1][1], boxes[first][0]
         gap = re.sub(r"\\{1,2}(?:boxed|fbox)\s*\{?$", "", text[end + 1 : start]) if start - end < 100 else None
         if gap is None or "\n\n" in gap or not _CONNECTIVE.fullmatch(gap) or not re.search(r"and\b|or\b|,|;|quad", gap):
@@ -98,6 +104,7 @@ _SAID = re.compile(r"(?:\b(?:is|are|be|was|equals?|gives?|lautet|est|es)\b|是|�
 _LISTED = re.compile(
     r"\b(?:is|are|be)\s+((?:[-−]?\d+(?:[./]\d+)?(?:,\s*(?:and|or)\s|,\s|\s(?:and|or)\s))+[-−]?\d+(?:[./]\d+)?)\.?\s*$"
 )
+_HEDGE = re.compile(r"\b(?:either|perhaps|maybe|might|possibly|one of)\b|\d\$? or \$?[-−]?\d", re.IGNORECASE)
 _VERB = re.compile(r"\b(?:is|are|equals)\b")
 _LETTER = re.compile(r"\s*\(?([A-J])(?:\)|[.:。]|\)\.)(?=\s|$|[^\x00-\x7f])")
 _PROSE = re.compile(r"[A-Za-z]{2,}")
@@ -114,17 +121,19 @@ def _after_marker(tail: str) -> str | None:
         return _content(found)
     end = _SENTENCE.search(rest)
     sentence = (rest[: end.start()] if end else rest).strip().strip("*").strip()
-    return _core(sentence) if marker[0] != "####" else sentence or None
+    return _core(sentence) if marker[0] != "####" else sentence
 
 
-def _core(sentence: str) -> str | None:
+def _core(sentence: str) -> str:
     """The answer in a sentence: all of a short one, else its only formula, what it says last, or its last number."""
+    if _is_guessing(sentence):
+        return sentence
     bare = _FORMULA.sub(" ", sentence)
     formulas = [_content(found) for found in _FORMULA.finditer(sentence)]
     if formulas and not re.search(r"\d", bare) and len(formulas) == 1 and bare.strip(" .,"):
         return formulas[0]
     if len(_PROSE.findall(bare)) <= 3 and not _VERB.search(bare):
-        return sentence or None
+        return sentence
     said = _SAID.split(sentence)[-1].strip()
     if said != sentence and len(_PROSE.findall(_FORMULA.sub(" ", said))) <= 3 and re.search(r"\d|\$|\\", said):
         return said
@@ -136,6 +145,9 @@ def _last_value(text: str) -> Found | None:
     """The formula or number that stands last; else the choice that the text begins with; else a short text as it is."""
     if listed := _LISTED.search(text):
         return Found(listed[1].strip(), "list")
+    last = _SENTENCE.split(text.rstrip(" .\n"))[-1]
+    if _is_guessing(last):
+        return Found(last.strip(), "sentence")
     formulas = [found for found in _FORMULA.finditer(text) if re.search(r"\d|\\[A-Za-z]", found[0])]
     numbers = list(_NUMBER.finditer(text))
     if formulas and (not numbers or numbers[-1].start() < formulas[-1].end()):
@@ -146,6 +158,11 @@ def _last_value(text: str) -> Found | None:
         return Found(letter[1], "choice")
     text = text.strip()
     return Found(text, "text") if text and len(text) <= 60 and "\n" not in text else None
+
+
+def _is_guessing(sentence: str) -> bool:
+    """Whether several numbers are on offer: `either 3 or 4`."""
+    return _HEDGE.search(sentence) is not None and len(_NUMBER.findall(sentence)) > 1
 
 
 def _content(formula: re.Match[str]) -> str:

@@ -21,6 +21,7 @@ from rlsp_jax.verifiers.terms import (
     negative,
     substitute,
 )
+from rlsp_jax.verifiers.units import is_plausible
 
 MAX_ITEMS = 64
 _SPOKEN: dict[str, Term] = {
@@ -124,8 +125,10 @@ def _period(items: Sequence[Term]) -> int:
 def is_name(term: Term) -> bool:
     """A variable, several side by side (`AB`), a function of variables (`f(x)`), or words."""
     match term:
-        case Symbol() | Words():
+        case Symbol():
             return True
+        case Words(text):
+            return is_plausible(text)
         case Apply("mul" | "ratio", (Symbol(), *rest)):
             return all(isinstance(part, Constant | Number) or is_name(part) for part in rest)
         case Group("(", ")", items):

@@ -12,16 +12,16 @@ from typing import Any
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.rationals import Plain, plain
-from rlsp_jax.verifiers.equivalence import same, signature
+from rlsp_jax.verifiers.equivalence import leaves_to_compute, same, signature
 from rlsp_jax.verifiers.errors import NotUnderstood, TooLarge
 from rlsp_jax.verifiers.extract import final_answer
 from rlsp_jax.verifiers.lexer import tokenize
-from rlsp_jax.verifiers.numeric import exact, identical, near
+from rlsp_jax.verifiers.numeric import exact, identical, is_too_large, near
 from rlsp_jax.verifiers.outcome import Outcome
 from rlsp_jax.verifiers.parser import parse
-from rlsp_jax.verifiers.quantities import is_literal
+from rlsp_jax.verifiers.quantities import measure
 from rlsp_jax.verifiers.spellings import choice, chosen, same_time, time_of_day, unwrapped, words
-from rlsp_jax.verifiers.terms import Term
+from rlsp_jax.verifiers.terms import Apply, Number, Term
 
 MAX_ANSWER = 2000  # characters
 
@@ -61,7 +61,7 @@ class Math:
             return _compare_long(gold.strip(), answer.strip())
         gold, answer = unwrapped(gold), unwrapped(answer)
         if self.decimal_comma:
-            gold, answer = (_DECIMAL_COMMA.sub(".", text) for text in (gold, answer))
+            gold, answer = (_DECIMAL_COMMA.sub(r"\1.\2", text) for text in (gold, answer))
         if not answer:
             return Outcome(Verdict.WRONG, answer, "empty answer")
         if gold == answer:
@@ -100,15 +100,23 @@ class Math:
         for first in golds:
             for second in answers:
                 try:
-                    if same(first, second) or self._allows(first, second):
+                    if self._is_right(first, second):
                         return Outcome(Verdict.CORRECT, answer, "equivalent")
                 except TooLarge as error:
-                    if not is_literal(first):
+                    if is_too_large(first):
                         return Outcome(Verdict.UNKNOWN, answer, f"too large: {error}")
                     reasons.append(f"too large: {error}")
                 except (NotUnderstood, ArithmeticError) as error:
                     reasons.append(str(error) or type(error).__name__)
         return Outcome(Verdict.WRONG, answer, reasons[0] if reasons else "different")
+
+    def _is_right(self, gold: Term, answer: Term) -> bool:
+        if not self.unevaluated and leaves_to_compute(gold, answer):
+            return False
+        if not self.forgive_percent and measure(answer)[1] == "percent" != measure(gold)[1]:
+            answer = Apply("mul", (measure(answer)[0], Number(Fraction(1, 100))))
+            return exact(gold) is not None and exact(gold) == exact(answer)
+        return same(gold, answer) or self._allows(gold, answer)
 
     def _allows(self, gold: Term, answer: Term) -> bool:
         """What the settings forgive beyond equality."""
@@ -153,8 +161,8 @@ def _readings(text: str, reasons: list[str]) -> list[Term]:
             term = parse(tokenize(text, thousands=thousands))
         except NotUnderstood as error:
             reasons.append(f"not understood: {error}")
-            _, equals, right = text.rpartition("=")  # `\lim … = 1`: what it is said to be
-            if not equals or not right.strip() or _ENUMERATION.search(text):
+            left, _, right = text.rpartition("=")  # `\lim … = 1`: what it is said to be
+            if not _CALCULATION.match(left) or not right.strip() or _ENUMERATION.search(text):
                 continue
             try:
                 term = parse(tokenize(right, thousands=thousands))
@@ -165,7 +173,10 @@ def _readings(text: str, reasons: list[str]) -> list[Term]:
     return terms
 
 
-_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
+_DECIMAL_COMMA = re.compile(r"(?<![\d,(\[{])(\d+),(\d{1,2}|\d{4,})(?![\d,)\]}])")
+_CALCULATION = re.compile(
+    r"\s*\$?\s*\\(?:lim|int|iint|iiint|oint|sum|prod|det|begin|sup|inf|max|min|gcd|deg)(?![A-Za-z])"
+)
 _ENUMERATION = re.compile(r"[,;]|\b(?:and|or)\b")
 
 

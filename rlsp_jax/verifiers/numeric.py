@@ -21,6 +21,8 @@ MAX_SERIES = 1000  # the terms of a series
 MAX_COST = 1000  # of an expression, an operation on two numbers being 1
 COSTS = {"sum": 400, "prod": 400, "factorial": 40, "binom": 40}
 NUM_POINTS = 3
+FAR = 4096
+SIGNED = ("abs", "floor", "ceil", "min", "max")
 
 Value = Any  # mpmath.mpf or mpmath.mpc, which have no types
 Point = Mapping[str, Value]
@@ -113,26 +115,66 @@ def identical(left: Term, right: Term) -> bool:
 
     Raises NotUnderstood where no value is to be had, TooLarge where it would cost too much.
     """
-    names = symbols(left) | symbols(right)
     digits = _digits(left) + _digits(right)
     with mpmath.workdps(30 + digits):
-        looked = 0
-        for point in _points(names, Apply("", (left, right))):
-            try:
-                first, second = evaluate(left, point), evaluate(right, point)
-            except ZeroDivisionError:
-                continue
-            if not (mpmath.isfinite(first) and mpmath.isfinite(second)):
-                continue
+        for first, second in _values(left, right):
             size = max(abs(first), abs(second), mpmath.mpf(10) ** -(digits + 10))
             if abs(first - second) > size * mpmath.mpf(10) ** -(18 + digits):
                 return False
-            looked += 1
-            if looked == NUM_POINTS or not names:
-                return True
-    if not looked:
-        raise NotUnderstood("no value anywhere")
     return True
+
+
+def proportional(left: Term, right: Term) -> bool:
+    """Whether one expression is the other times a constant other than 0, as for the two sides of equal equations."""
+    with mpmath.workdps(40):
+        ratios = []
+        for first, second in _values(left, right):
+            if abs(first) < 1e-25 or abs(second) < 1e-25:
+                return abs(first) < 1e-25 and abs(second) < 1e-25
+            ratios.append(first / second)
+        return all(abs(ratio - ratios[0]) <= abs(ratios[0]) * 1e-25 for ratio in ratios)
+
+
+def _values(left: Term, right: Term) -> Iterator[tuple[Value, Value]]:
+    """Both values at the points where both have one: `NUM_POINTS` of them, or one where there is no variable."""
+    names, both = symbols(left) | symbols(right), Apply("", (left, right))
+    wanted = (NUM_POINTS + 1 if _has(both, SIGNED) else NUM_POINTS) if names else 1
+    looked, refused = 0, None
+    for point in _points(names, both):
+        try:
+            first, second = evaluate(left, point), evaluate(right, point)
+        except ZeroDivisionError:
+            continue
+        except TooLarge as error:
+            if not names:
+                raise
+            refused = error
+            continue
+        if not (mpmath.isfinite(first) and mpmath.isfinite(second)):
+            continue
+        yield first, second
+        looked += 1
+        if looked == wanted:
+            return
+    if not looked:
+        raise refused or NotUnderstood("no value anywhere")
+
+
+def is_too_large(term: Term) -> bool:
+    """Whether a term itself, compared with whatever, cannot be evaluated for its size."""
+    match term:
+        case Group(_, _, parts) | Relation(_, parts):
+            return any(map(is_too_large, parts))
+        case Matrix(rows):
+            return any(is_too_large(cell) for row in rows for cell in row)
+    try:
+        exact(term)
+        next(_values(term, term), None)
+    except TooLarge:
+        return True
+    except (NotUnderstood, ArithmeticError):
+        return False
+    return False
 
 
 def approximation(term: Term) -> str | None:
@@ -143,7 +185,7 @@ def approximation(term: Term) -> str | None:
         value = exact(term)
         with mpmath.workdps(30):
             return str(value) if value is not None else mpmath.nstr(mpmath.chop(evaluate(term, {})), 20)
-    except (NotUnderstood, TooLarge, ArithmeticError):
+    except (NotUnderstood, TooLarge, ArithmeticError, TypeError):  # mpmath's, of a complex number with no size
         return None
 
 
@@ -155,42 +197,24 @@ def near(left: Term, right: Term, tolerance: float) -> bool:
     return bool(abs(first - second) <= tolerance * abs(first))
 
 
-def proportional(left: Term, right: Term) -> bool:
-    """Whether one expression is the other times a constant other than 0, as for the two sides of equal equations."""
-    names = symbols(left) | symbols(right)
-    ratio = None
-    looked = 0
-    with mpmath.workdps(40):
-        for point in _points(names, Apply("", (left, right))):
-            try:
-                first, second = evaluate(left, point), evaluate(right, point)
-            except ZeroDivisionError:
-                continue
-            if not (mpmath.isfinite(first) and mpmath.isfinite(second)):
-                continue
-            if abs(first) < 1e-25 or abs(second) < 1e-25:
-                return abs(first) < 1e-25 and abs(second) < 1e-25
-            if ratio is not None and abs(first / second - ratio) > abs(ratio) * 1e-25:
-                return False
-            ratio = first / second
-            looked += 1
-            if looked == NUM_POINTS:
-                return True
-    raise NotUnderstood("no value anywhere")
-
-
 def _points(names: frozenset[str], of: Term) -> Iterator[Point]:
-    """Values for the variables, always the same for the same names.
+    """Values for the variables, always the same for the same names; every second point lies far out.
 
-    Positive, for the roots of negative numbers are many, unless an absolute value asks for either sign; integers where
-    a series counts.
+    Positive, for the roots of negative numbers are many, unless a function such as the absolute value tells the signs
+    apart. Integers where a series counts; squares, at every other point, where a value is rounded.
     """
     draw = random.Random(" ".join(sorted(names)))
-    signs = (1, -1) if _has(of, ("abs",)) else (1,)
-    scale = 1 if _has(of, ("sum", "prod")) else 10**9
-    for _ in range(4 * NUM_POINTS):
-        drawn = {name: draw.choice(signs) * draw.randrange(10**8, 3 * 10**9) for name in sorted(names)}
-        yield {name: mpmath.mpf(x % 11 + 2) if scale == 1 else mpmath.mpf(x) / scale for name, x in drawn.items()}
+    signed, rounded = _has(of, SIGNED), _has(of, ("floor", "ceil"))
+    for attempt in range(12):
+        drawn = {name: draw.randrange(10**8, 3 * 10**9) for name in sorted(names)}
+        sign = -1 if signed and attempt % 4 > 1 else 1
+        if _has(of, ("sum", "prod")):
+            yield {name: mpmath.mpf(x % 11 + 2) for name, x in drawn.items()}
+        elif rounded and attempt % 2 == 0:
+            yield {name: mpmath.mpf(sign * (x % 11 + 2) ** 2) for name, x in drawn.items()}
+        else:
+            far = FAR if attempt % 2 else 1
+            yield {name: mpmath.mpf(sign * x) * far / 10**9 for name, x in drawn.items()}
 
 
 def _has(term: Term, names: tuple[str, ...]) -> bool:

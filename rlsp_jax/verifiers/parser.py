@@ -11,6 +11,7 @@ factor   := ("+"|"-"|"±") factor | atom ("^" argument | "!" | "%" | "°")*
 """
 
 import itertools
+import keyword
 from fractions import Fraction
 
 from rlsp_jax.verifiers.cursor import END, Cursor
@@ -41,7 +42,6 @@ from rlsp_jax.verifiers.vocabulary import (
     FUNCTIONS,
     LETTERS,
     ORDINALS,
-    PROGRAMMING,
     SEPARATORS,
     SETS,
     SIGNS,
@@ -116,7 +116,7 @@ class Parser(Cursor):
         parts = [self.quantity()]
         while not self.bar_closes and self.skip(":"):
             parts.append(self.quantity())
-        if len(parts) == 2 and isinstance(parts[0], Words) and parts[0].text not in PROGRAMMING:  # `Minimum: 3`
+        if len(parts) == 2 and isinstance(parts[0], Words) and not keyword.iskeyword(parts[0].text):  # `Minimum: 3`
             return Relation(("=",), (parts[0], parts[1]))
         return parts[0] if len(parts) == 1 else Apply("ratio", tuple(parts))
 
@@ -135,8 +135,8 @@ class Parser(Cursor):
             parts.append(self.take().text)
             if parts[-1] == "^":
                 braces = self.skip("{")
-                self.skip("-")
-                parts.append(self.take().text)
+                sign = "-" if self.skip("-") else ""
+                parts.append(sign + self.take().text)
                 if braces:
                     self.need("}")
         return " ".join(parts).lower()
@@ -254,6 +254,8 @@ class Parser(Cursor):
             case "symbol":
                 return self.symbol(text)
             case "letters" if is_product(text):
+                if text.isupper() and len(text) > 2:  # a name: of a triangle, of a sequence of throws
+                    return self.symbol(text)
                 self.tokens[self.at - 1 : self.at] = [Token("symbol", letter) for letter in text]
                 return self.symbol(text[0])
             case "letters" if text[:3] in FUNCTIONS and len(text) == 4:  # `sinx`

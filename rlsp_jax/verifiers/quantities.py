@@ -105,6 +105,24 @@ def is_literal(term: Term) -> bool:
     return False
 
 
+def is_left_to_compute(gold: Term, answer: Term) -> bool:
+    """A quotient that comes out whole, `56/8`, where the gold answer is the whole number."""
+    gold, answer = measure(gold)[0], measure(answer)[0]
+    return isinstance(gold, Number) and _is_quotient(answer) and _is_whole(gold) and _is_whole(answer)
+
+
+def _is_quotient(term: Term) -> bool:
+    match term:
+        case Apply("neg", (inner,)):
+            return _is_quotient(inner)
+    return isinstance(term, Apply) and term.name == "div"
+
+
+def _is_whole(term: Term) -> bool:
+    value = exact(term)
+    return value is not None and value.denominator == 1
+
+
 def _is_integer(term: Term) -> bool:
     match term:
         case Number(value):

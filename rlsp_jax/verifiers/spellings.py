@@ -15,10 +15,14 @@ _CHOSEN = re.compile(
     r"(?:(?:option|choice|answer)\s*:?\s*)?\(?(?P<letter>[A-J])\)?(?:[.:)]+(?:\s.*)?|\s*\\+.*|\s*))",
     re.DOTALL | re.IGNORECASE,
 )
+_LETTER = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
 _TIME = re.compile(r"(\d{1,2}):(\d\d)\s*(?:([ap])\.?\s?m\.?)?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
-_MATHEMATICS = re.compile(r"[\\^_=<>+*/{}\[\]|]")
+# Operators, brackets, and what is no hyphen or apostrophe within a word: there, signs and points must not be lost.
+_MATHEMATICS = re.compile(r"[\\^_=<>+*/{}\[\]|()!%~]|(?<![^\W\d_])[-'’]|[-'’](?![^\W\d_])")
+_NUMBERED = re.compile(r"\d")
+_POINT = re.compile(r"[^\w\s]")
 _ARTICLES = frozenset(("and", "the", "a", "an"))
 
 
@@ -60,8 +64,11 @@ def choice(gold: str) -> str | None:
 
 def chosen(answer: str) -> str | None:
     """The letter that an answer chooses, with or without the choice's text: `C`, `(C) 12`, `Option c`."""
-    found = _CHOSEN.fullmatch(_without_commands(answer))
-    return (found["first"] or found["letter"]).upper() if found else None
+    text = _without_commands(answer)
+    found = _CHOSEN.fullmatch(text)
+    if found is None or len(set(_LETTER.findall(text))) > 1:  # a list of guesses is no choice
+        return None
+    return (found["first"] or found["letter"]).upper()
 
 
 def time_of_day(text: str) -> tuple[int, int, str] | None:
@@ -77,6 +84,6 @@ def same_time(gold: tuple[int, int, str], answer: tuple[int, int, str]) -> bool:
 def words(text: str) -> tuple[str, ...]:
     """The words of an answer that is text, in lower case and without articles; none for mathematics."""
     text = _without_commands(to_ascii(text)).lower()
-    if _MATHEMATICS.search(text) or not _TWO_LETTERS.search(text):
+    if _MATHEMATICS.search(text) or not _TWO_LETTERS.search(text) or (_NUMBERED.search(text) and _POINT.search(text)):
         return ()
     return tuple(word for word in _WORD.findall(text) if word not in _ARTICLES)

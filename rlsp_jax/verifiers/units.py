@@ -50,12 +50,13 @@ _OTHERS = frozenset(
     "sq cu per point rupee yen mol mole kelvin ev mev coulomb ohm tesla gauss au person people way".split()
 )
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
-_FACTOR = re.compile(r"([a-z]+)(?: ?\^ ?-?(\d))?")
+_FACTOR = re.compile(r"([a-z]+)(?: ?\^ ?(-?\d))?")
 _WORD = re.compile(r"[a-z]+")
 _TAKEN_BACK = frozenset(
-    "not no isn t is are was or but maybe perhaps wrong false incorrect except minus plus times over divided half "
-    "twice hundred thousand million billion dozen one two three four five six seven eight nine ten than less more if "
-    "when".split()
+    "not no isn t is are was or nor neither but cannot never maybe perhaps might wrong false incorrect except other "
+    "minus plus times over divided half twice doubled tripled squared cubed factorial root negative below under than "
+    "less more if when k bn zero one two three four five six seven eight nine ten eleven twelve hundred thousand "
+    "million billion trillion dozen dozens pairs tenths hundredths thousandths".split()
 )
 MAX_WORDS = 6
 

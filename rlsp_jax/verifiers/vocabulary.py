@@ -36,7 +36,6 @@ BASES = {
     for base, name in enumerate("two three four five six seven eight nine ten eleven twelve".split(), start=2)
 }
 ORDINALS = frozenset(("th", "st", "nd", "rd"))
-PROGRAMMING = frozenset(("lambda", "else", "return", "try", "print", "eval", "exec", "import"))  # no name of a value
 CONDITIONALS = frozenset(("if", "for", "when", "where", "otherwise"))
 
 _SHORT_WORDS = ORDINALS | frozenset(

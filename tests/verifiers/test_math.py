@@ -309,8 +309,83 @@ def test_what_merely_contains_the_gold_is_wrong():
     )
 
 
+def test_what_only_looks_like_the_gold_is_wrong():
+    """Signs and points in words, guesses among choices, names and units that take an answer back, letters in another
+    order, functions that agree near 1."""
+    assert_different(
+        ("-3 degrees", "3 degrees"),
+        ("5 cm", "-5 cm"),
+        ("-5 meters", "5 meters"),
+        ("1.5 hours", "1-5 hours"),
+        ("1.5 million", "1,5 million"),
+        ("-sin(x)", "sin(x)"),
+        ("ln(x-1)", "ln(x) 1"),
+        ("5 cm", "5! cm"),
+        ("$-5 per share", "$5 per share"),
+        ("10:30 am", "10.30 am"),
+        ("f'(x)=sin x", "f(x)=sin x"),
+        ("B", "(B) or (C)"),
+        ("B", "(B), (C)"),
+        ("B", "B) C)"),
+        ("B", "B: C: D"),
+        ("B", "B \\\\ C"),
+        ("B", "\\text{(B)} \\text{ or } \\text{(C)}"),
+        ("A", "A) B) C) D)"),
+        ("A", "A: no, B"),
+        ("E", "E. None, actually D"),
+        ("3", "\\text{not}=3"),
+        ("3", "\\text{the answer is not}=3"),
+        ("3", "wrong = 3"),
+        ("3", "not: 3"),
+        ("3", "3 \\text{ squared}"),
+        ("3", "3 \\text{ cubed}"),
+        ("3", "3 factorial"),
+        ("3", "3 k"),
+        ("3", "3 trillion"),
+        ("3", "3 eleven"),
+        ("3", "3 below zero"),
+        ("3", "3 cannot be"),
+        ("HHT", "HTH"),
+        ("XIV", "XVI"),
+        ("BCDA", "ABCD"),
+        ("MATH", "HTAM"),
+        ("\\angle ABC", "\\angle BAC"),
+        ("x", "x+\\lfloor x/10\\rfloor"),
+        ("x", "\\min(x,10)"),
+        ("x", "\\max(x,0)"),
+        ("2^n", "2^n+\\lfloor n/5\\rfloor"),
+        ("x^2", "x^2+\\max(0,x-5)"),
+        ("x+5", "|x+5|"),
+        ("|x-5|", "5-x"),
+        ("3", "4 ?? = 3"),
+        ("3", "x=4 | x = 3"),
+        ("3", "1 vs 2 vs = 3"),
+        ("-x", "|x|"),
+    )
+
+
+def test_no_wrapping_hides_that_a_number_is_left_to_compute():
+    assert_different(
+        ("2", "(4/2)"),
+        ("2", "x=4/2"),
+        ("2", "\\{4/2\\}"),
+        ("2", "4\\div 2"),
+        ("2", "\\frac{4.0}{2}"),
+        ("2", "\\frac{-4}{-2}"),
+        ("2", "\\frac{4}{2}\\text{ cm}"),
+        ("x=4", "x=2^2"),
+        ("x=5", "x=2+3"),
+        ("f(x)=4", "f(x)=2+2"),
+    )
+
+
+def test_an_answer_too_large_to_compute_is_wrong_where_the_gold_is_not():
+    assert_different((r"\sqrt2", "9^{9^{9^9}}"), ("x", "x^{10^{12}}"), ("x=3", "x=9^{9^{9^9}}"))
+
+
 def test_policies_are_settings():
-    assert judge("1.5", "1,5") == Verdict.WRONG
+    assert judge("1.5", "1,5") == judge("1.2", "(1,2)", Math(decimal_comma=True)) == Verdict.WRONG
+    assert judge("12", r"\text{12}\%", Math(forgive_percent=False)) == Verdict.WRONG
     assert judge("1.5", "1,5", Math(decimal_comma=True)) == Verdict.CORRECT
     assert judge("1/3", "0.3333") == Verdict.WRONG
     assert (
