@@ -1,4 +1,4 @@
-"""The command line: `rlsp train | evaluate | sample | report | compare | config`.
+"""The command line: `rlsp train | evaluate | sample | verify | report | compare | config`.
 
 A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with everything saved. What a command does
 not need is not imported: `rlsp --help` and `rlsp report` start without JAX.
@@ -158,6 +158,43 @@ def sample(
 
 
 @app.command
+def verify(
+    *,
+    input: Annotated[Path, arg(metavar="FILE")],
+    output: Annotated[Path, arg(metavar="FILE")],
+    workers: Annotated[int | None, arg(metavar="INT")] = None,
+    deadline: float = 2.0,
+    overwrite: Flag = False,
+) -> None:
+    """Judge the mathematical answers in a file, or go on with it.
+
+    Args:
+        input: One JSON object a line: id, answer (the gold one), and a bare prediction or a whole response.
+        output: One JSON object a line: id, verdict (correct, wrong or unknown), extracted and reason.
+        workers: Processes that judge; one for each core by default.
+        deadline: Seconds for a row, after which it is unknown.
+        overwrite: Remove the output and start anew.
+    """
+    from rlsp_jax.verifiers import VerifierPool
+    from rlsp_jax.verifiers.bare import BareAnswers
+    from rlsp_jax.verifiers.files import verify_file
+    from rlsp_jax.verifiers.math import Math
+    from rlsp_jax.verifiers.progress import Progress
+
+    num_workers = _num_cores() if workers is None else workers
+    memory = 2048 if sys.platform.startswith("linux") else None  # megabytes, far more than a judge needs
+    verifier = BareAnswers(Math())
+    with (
+        VerifierPool(verifier, num_workers=num_workers, deadline=deadline, memory_limit_mb=memory) as pool,
+        Progress(Console(stderr=True), input) as progress,
+    ):
+        tally = verify_file(input, output, pool, overwrite=overwrite, show=progress.show)
+    print(f"{tally} ({tally.judged:,} judged now, {progress.rate:,.0f} rows/s)")
+    if tally.bad:
+        sys.exit(1)
+
+
+@app.command
 def report(workdir: Workdir, /) -> None:
     """Write report.html from a run's records, finished or not.
 
@@ -224,6 +261,11 @@ def config(
     else:
         for path, value in describe.flatten(first).items():
             print(f"{path} = {value!r}")
+
+
+def _num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ---- reports, which need the `report` extra ----------------------------------------------------

@@ -4,8 +4,9 @@ r"""Accuracy and speed of the math verifier on labelled cases, beside Math-Verif
     taskset -c 0 python experiments/benchmarks/verifier.py cases.jsonl [--markdown] [--deadline 2]
 
 A case is a JSON object with `gold`, `prediction`, `expected` (true or false), `kind` ("answer" or "response"),
-`category` and `source`. Each verifier judges every case in a worker process with a deadline, one by one; then, for the
-throughput, the real model outputs once more in this process, without any cache. Prints one JSON line, or tables.
+`category` and perhaps `source`; `tests/verifiers/cases.jsonl` has some. Each verifier judges every case in a worker
+process with a deadline, one by one; then, for the throughput, the real model outputs (all cases where none has such a source)
+once more in this process, without any cache. Prints one JSON line, or tables.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def measure(verifier: Verifier, cases: Sequence[Case], deadline: float) -> dict[
             seconds.append(time.perf_counter() - start)
             verdicts.append(outcome.verdict)
     right = [v == (Verdict.CORRECT if c["expected"] else Verdict.WRONG) for v, c in zip(verdicts, cases, strict=True)]
-    real = [case["source"].startswith(REAL) for case in cases]
+    real = [case.get("source", "").startswith(REAL) for case in cases]
     categories = sorted({case["category"] for case in cases})
     return {
         "cases": len(cases),
@@ -70,7 +71,9 @@ def measure(verifier: Verifier, cases: Sequence[Case], deadline: float) -> dict[
         "all_per_second": len(cases) / sum(seconds),
         "real": sum(real),
         "real_accuracy": share(r for r, is_real in zip(right, real, strict=True) if is_real),
-        "real_per_second": throughput(verifier, [c for c, is_real in zip(cases, real, strict=True) if is_real]),
+        "real_per_second": throughput(
+            verifier, [c for c, is_real in zip(cases, real, strict=True) if is_real] or cases
+        ),
         "by_category": {name: by_category(name, cases, right) for name in categories},
     }
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,8 @@ def _gold(value: Any, *, worked: bool) -> str | None:
             return golds[0] if golds else None
         return ", ".join(golds) if len(golds) == len(value) else None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if not isinstance(value, str):
         return str(int(value)) if value == value // 1 else repr(value)  # AMC's releases write 27.0

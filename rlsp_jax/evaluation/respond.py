@@ -90,13 +90,15 @@ class Responder:
 
     def texts(self, rollout: Rollout, indices: Sequence[int] | None = None) -> list[str]:
         """The responses as text. Where few are chosen, the others do not leave the device."""
-        chosen = range(self.rows) if indices is None else indices
-        few = len(chosen) <= self.rows // 2
-        rows = self._fetch(rollout, chosen, min(ROWS_PER_FETCH, self.rows // 2) if few else self.rows)
-        return [self._judge.tokenizer.decode(tokens[mask].tolist()) for tokens, mask in rows]
+        return [self._decode(*row) for row in self._fetch(rollout, range(self.rows) if indices is None else indices)]
 
-    def _fetch(self, rollout: Rollout, chosen: Sequence[int], size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The tokens and masks of rows, `size` at a time."""
+    def _decode(self, tokens: np.ndarray, mask: np.ndarray) -> str:
+        return self._judge.tokenizer.decode(tokens[mask].tolist())
+
+    def _fetch(self, rollout: Rollout, chosen: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The tokens and masks of rows, a fixed number at a time."""
+        few = len(chosen) <= self.rows // 2
+        size = min(ROWS_PER_FETCH, self.rows // 2) if few else self.rows
         for first in range(0, len(chosen), size):
             some = list(chosen[first : first + size])
             at = np.asarray(some + [0] * (size - len(some)), np.int32)
@@ -117,10 +119,11 @@ class Responder:
     ) -> Verdicts:
         """Have the host judge what is undecided: each process the rows that lie on its own devices."""
         own = own_rows(self._mesh, self.rows)
-        texts = dict(zip(undecided.tolist(), self.texts(rollout, undecided.tolist()), strict=True))
-        asked = [i for i in undecided.tolist() if i in set(own.tolist())]
-        settled = self.outcomes([problems[i] for i in asked], [texts[i] for i in asked])
-        outcome[asked] = [result.verdict for result in settled]
+        tokens = list(self._fetch(rollout, undecided.tolist()))  # the same program on every process
+        asked = [(row, i) for row, i in zip(tokens, undecided.tolist(), strict=True) if i in own]
+        texts = [self._decode(*row) for row, _ in asked]
+        settled = self.outcomes([problems[i] for _, i in asked], texts)
+        outcome[[i for _, i in asked]] = [result.verdict for result in settled]
         return verdicts._replace(outcome=place_own_rows(self._mesh, outcome[own], self.rows))
 
 

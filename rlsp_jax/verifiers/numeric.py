@@ -185,7 +185,7 @@ def approximation(term: Term) -> str | None:
         value = exact(term)
         with mpmath.workdps(30):
             return str(value) if value is not None else mpmath.nstr(mpmath.chop(evaluate(term, {})), 20)
-    except (NotUnderstood, TooLarge, ArithmeticError, TypeError):  # mpmath's, of a complex number with no size
+    except (NotUnderstood, TooLarge, ArithmeticError):
         return None
 
 
@@ -346,7 +346,7 @@ def _raise(base, exponent):
 def _root(base, degree):
     if not degree:
         raise ZeroDivisionError
-    if _is_real(base) and base < 0 and mpmath.isint(degree) and int(degree) % 2:
+    if _is_real(base) and mpmath.re(base) < 0 and mpmath.isint(degree) and int(degree) % 2:
         return -((-base) ** (1 / degree))  # the real root, as it is meant
     return _raise(base, 1 / degree)
 

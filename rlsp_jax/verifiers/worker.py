@@ -2,8 +2,9 @@
 
     python -m rlsp_jax.verifiers.worker FD PARENT_PID
 
-The first message is (pickled verifier, seconds an item may compute, megabytes or None), answered by None, or by a
-sentence if the verifier cannot be loaded. Each further one is (truth, response), answered by an `Outcome`.
+The first message is (pickled verifier, seconds an item may compute, megabytes or None), answered by None once all is
+imported, or by a sentence if the verifier cannot be loaded. Each further one is a list of pickled (truth, response),
+answered by one `Outcome` after the other, each sent as soon as it is known.
 """
 
 import os
@@ -28,9 +29,9 @@ def main(connection: Connection, parent: int) -> None:
     try:
         verifier, cpu_seconds = _set_up(connection)
         while True:
-            message = connection.recv_bytes()
-            _limit_cpu(cpu_seconds)
-            connection.send_bytes(_answer(verifier, message))
+            for message in connection.recv():
+                _limit_cpu(cpu_seconds)
+                connection.send_bytes(_answer(verifier, message))
     except (EOFError, OSError):  # the parent is gone or has no more use for this worker
         return
 

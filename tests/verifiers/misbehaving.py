@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.verifiers import Outcome
@@ -17,6 +19,9 @@ class Obedient:
     def verify(self, truth, response):
         return Outcome(Verdict.CORRECT, response, str(obey(response)))
 
+    def compare(self, truth, answer):
+        return Outcome(Verdict.CORRECT, answer, "compared")
+
     def equivalence(self, answer):
         return answer
 
@@ -26,6 +31,39 @@ class Unloadable(Obedient):
 
     def __reduce__(self):
         return _refuse, ()
+
+
+@dataclass(frozen=True)
+class ShortLived(Obedient):
+    """Ends the process that loads it, as often as the folder `marks` has room for."""
+
+    marks: Path
+    times: int
+
+    def __reduce__(self):
+        return _load_short_lived, (self.marks, self.times)
+
+
+@dataclass(frozen=True)
+class Patient(Obedient):
+    """Loads in a worker once the file `mark` is there."""
+
+    mark: Path
+
+    def __reduce__(self):
+        return _load_patient, (self.mark,)
+
+
+def _load_patient(mark):
+    obey(f"sleep until {mark}")
+    return Patient(mark)
+
+
+def _load_short_lived(marks, times):
+    if (deaths := len(list(marks.iterdir()))) < times:
+        (marks / str(deaths)).touch()
+        os._exit(3)
+    return ShortLived(marks, times)
 
 
 def _refuse():
@@ -58,4 +96,18 @@ def obey(response):
         case "warn and spin":
             print("busy", file=sys.stderr, flush=True)
             return 7 ** (10**9)
+        case _ if response.startswith("sleep until"):
+            while not Path(response.split()[-1]).exists():
+                time.sleep(0.01)
+        case _ if response.startswith("nap"):
+            time.sleep(0.001)
+        case _ if response.startswith("die at first"):
+            _die_at_first(Path(response.split()[-1]))
     return response
+
+
+def _die_at_first(mark):
+    """As if the worker were killed from outside, the first time that the file `mark` is not there."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
