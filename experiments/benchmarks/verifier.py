@@ -5,7 +5,7 @@ r"""Accuracy and speed of the math verifier on labelled cases, beside Math-Verif
 
 A case is a JSON object with `gold`, `prediction`, `expected` (true or false), `kind` ("answer" or "response"),
 `category` and perhaps `source`; `tests/verifiers/cases.jsonl` has some. Each verifier judges every case in a worker
-process with a deadline, one by one; then, for the throughput, the real model outputs (all cases where none has such a source)
+process with a deadline, one by one; then, for the throughput, the real model outputs (all cases where no source is one)
 once more in this process, without any cache. Prints one JSON line, or tables.
 """
 
