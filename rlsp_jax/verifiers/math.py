@@ -95,7 +95,7 @@ class Math:
         if not golds and words(gold):
             return _verdict(False, answer, "text")
         if not golds:
-            return Outcome(Verdict.UNKNOWN, answer, f"gold not understood: {reasons[0]}")
+            return Outcome(Verdict.UNKNOWN, answer, f"gold {reasons[0]}")
         answers = _readings(answer, reasons)
         for first in golds:
             for second in answers:
