@@ -132,10 +132,20 @@ def _same_equation(gold: Relation, answer: Relation) -> bool:
 
 
 def _about_others(left: Term, other: Term, right: Term) -> bool:
-    """`x = 5` and `y = 5`, `f(x) = 5` and `f'(x) = 5`: what is said is of something else."""
+    """`x = 5` and `y = 5`, `f(x) = 5` and `f'(x) = 5`, `AB = 3` and `AC = 3`: what is said is of something else."""
     if sum(name.count("'") for name in symbols(left)) != sum(name.count("'") for name in symbols(other)):
         return True
-    return isinstance(left, Symbol) and isinstance(other, Symbol) and left != other and not symbols(right)
+    if left == other or not (is_name(left) and is_name(other)):
+        return False
+    if {left, other} & {_head(left), _head(other)} == {_head(left)} == {_head(other)}:  # f and f(x)
+        return False
+    functions = isinstance(left, Apply) or isinstance(other, Apply)  # `f(x) = x + 1`, `g(t) = t + 1` and `y = x + 1`
+    return not functions or not symbols(right)
+
+
+def _head(name: Term) -> Term:
+    """f of f(x)."""
+    return name.args[0] if isinstance(name, Apply) else name
 
 
 def _same_inequality(gold: Relation, answer: Relation) -> bool:
@@ -172,9 +182,18 @@ def _same_list(golds: Sequence[Term] | None, answers: Sequence[Term] | None, gol
         return _same_set(_with_unit(golds), _with_unit(answers))
     (items, single, of) = (golds, answer, gold) if golds is not None else (answers, gold, answer)
     assert items is not None
-    if isinstance(single, Group) and isinstance(of, Group) and not of.opening:
-        return _same_items(items, single.items)  # a tuple without its brackets
+    if isinstance(single, Group) and _brackets(single) == ("(", ")") and isinstance(of, Group) and not of.opening:
+        return _same_items(_by_name(items), single.items)  # a tuple without its brackets
     return len(items) == 1 and same(items[0], single)
+
+
+def _by_name(items: Sequence[Term]) -> Sequence[Term]:
+    """`y = 3, x = 2` as x and y; the items as they are where not each has a variable of its own."""
+    names = [item.sides[0] for item in items if isinstance(item, Relation)]
+    variables = [name.name for name in names if isinstance(name, Symbol)]
+    if len(variables) < len(items) or len(set(variables)) < len(variables):
+        return () if len(variables) == len(items) else items
+    return [item for _, item in sorted(zip(variables, items, strict=True), key=lambda pair: pair[0])]
 
 
 def _with_unit(items: Sequence[Term]) -> Sequence[Term]:

@@ -32,7 +32,7 @@ def final_answer(response: str, *, fallback: bool = True) -> Found | None:
     return _last_value(tail) if fallback else None
 
 
-_CHAT = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end|start)[a-z_]*\|>(?:user|assistant)?")
+_CHAT = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end|start)[a-z_]*\|>(?:user|assistant)?|</?answer>")
 
 # ---- boxes ----
 
@@ -105,6 +105,16 @@ _LISTED = re.compile(
     r"\b(?:is|are|be)\s+((?:[-−]?\d+(?:[./]\d+)?(?:,\s*(?:and|or)\s|,\s|\s(?:and|or)\s))+[-−]?\d+(?:[./]\d+)?)\.?\s*$"
 )
 _HEDGE = re.compile(r"\b(?:either|perhaps|maybe|might|possibly|one of)\b|\d\$? or \$?[-−]?\d", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(?:not|isn't|wrong|incorrect|root of|power of|(?:less|more|greater|smaller|fewer) than)\b", re.IGNORECASE
+)
+# What stands beside a number that is a part of something else: an operator, another number of a list, a scale.
+_BEFORE = re.compile(
+    r"(?:[+/^×÷<>[]|\d:|\d\s*\*|[-−–] |\d\s*(?:,|,?\s*\band|,?\s*\bor)|[A-Za-z]\(|\b(?:minus|negative|plus|log|ln))\s*$"
+)
+_BEHIND = re.compile(
+    r"\s*[!^]|:\d|\s*[*×÷/]\s*\d|[xyzi](?![A-Za-z])|e\d|\s*(?:hundred|thousand|million|billion|trillion)\b"
+)
 _VERB = re.compile(r"\b(?:is|are|equals)\b")
 _LETTER = re.compile(r"\s*\(?([A-J])(?:\)|[.:。]|\)\.)(?=\s|$|[^\x00-\x7f])")
 _PROSE = re.compile(r"[A-Za-z]{2,}")
@@ -126,7 +136,7 @@ def _after_marker(tail: str) -> str | None:
 
 def _core(sentence: str) -> str:
     """The answer in a sentence: all of a short one, else its only formula, what it says last, or its last number."""
-    if _is_guessing(sentence):
+    if _is_guessing(sentence) or _DENIED.search(sentence):
         return sentence
     bare = _FORMULA.sub(" ", sentence)
     formulas = [_content(found) for found in _FORMULA.finditer(sentence)]
@@ -146,14 +156,16 @@ def _last_value(text: str) -> Found | None:
     if listed := _LISTED.search(text):
         return Found(listed[1].strip(), "list")
     last = _SENTENCE.split(text.rstrip(" .\n"))[-1]
-    if _is_guessing(last):
+    if _is_guessing(last) or _DENIED.search(last):
         return Found(last.strip(), "sentence")
     formulas = [found for found in _FORMULA.finditer(text) if re.search(r"\d|\\[A-Za-z]", found[0])]
     numbers = list(_NUMBER.finditer(text))
     if formulas and (not numbers or numbers[-1].start() < formulas[-1].end()):
         return Found(_content(formulas[-1]), "formula")
     if numbers:
-        return Found(numbers[-1][0].strip(), "number")
+        number = numbers[-1]
+        alone = not _BEFORE.search(text[: number.start()]) and not _BEHIND.match(text[number.end() :])
+        return Found(number[0].strip(), "number") if alone else Found(last.strip(), "sentence")
     if letter := _LETTER.match(text):
         return Found(letter[1], "choice")
     text = text.strip()

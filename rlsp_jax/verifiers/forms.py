@@ -24,6 +24,7 @@ from rlsp_jax.verifiers.terms import (
 from rlsp_jax.verifiers.units import is_plausible
 
 MAX_ITEMS = 64
+FUNCTION_NAMES = frozenset("fghpquvFGHPQTVS\\")  # first letters: `f(x)` and a product of f and x are written alike
 _SPOKEN: dict[str, Term] = {
     **dict.fromkeys(("all real numbers", "all reals", "real numbers", "reals"), Symbol("mathbb R")),
     **dict.fromkeys(
@@ -129,8 +130,12 @@ def is_name(term: Term) -> bool:
             return True
         case Words(text):
             return is_plausible(text)
-        case Apply("mul" | "ratio", (Symbol(), *rest)):
+        case Apply("mul", (Symbol(), Symbol("t"))):  # `x(t)`
+            return True
+        case Apply("mul", (Symbol(first), *rest)) if first[0] in FUNCTION_NAMES or first.isupper():
             return all(isinstance(part, Constant | Number) or is_name(part) for part in rest)
+        case Apply("ratio", parts):
+            return all(map(is_name, parts))
         case Group("(", ")", items):
             return all(map(is_name, items))
         case Measured(value, _):
@@ -173,7 +178,7 @@ def as_list(term: Term) -> tuple[Term, ...] | None:
     """The values of a list or set, ± written out; None for a single value and for ordered things."""
     match term:
         case Group("" | "\\{", _, items):
-            return tuple(value for item in items for value in (as_list(item) or (item,)))
+            return tuple(value for item in items for value in (_values_of(item) or (item,)))
         case Relation(("=",), (left, right)) if is_name(left) and (values := as_list(right)):
             return tuple(Relation(("=",), (left, value)) for value in values)
         case Measured(value, unit) if values := as_list(value):
@@ -185,6 +190,11 @@ def as_list(term: Term) -> tuple[Term, ...] | None:
     if _has_sign(term):
         return _signed(term, 1), _signed(term, -1)
     return None
+
+
+def _values_of(item: Term) -> tuple[Term, ...] | None:
+    """The values of an item of a list; a set in a list or in a set is one value."""
+    return None if isinstance(item, Group) and item.opening == "\\{" else as_list(item)
 
 
 def _has_sign(term: Term) -> bool:

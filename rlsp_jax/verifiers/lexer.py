@@ -96,6 +96,7 @@ _TWICE_ESCAPED = re.compile(
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,\s*\\!\s*|\{,\}|\\,|\\!)\d{3})+(?!\d)", re.ASCII)
 _COMMA_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)", re.ASCII)
 _SEPARATOR = re.compile(r"\D+")
+_GLUED = re.compile(r"(sin|cos|tan|cot|sec|csc|log|ln)([a-z])")
 _PARTS = re.compile(r"[A-Za-z]+|[^A-Za-z]+")
 
 
@@ -134,6 +135,8 @@ def _make_tokens(kind: str, text: str, blank: bool) -> list[Token]:
             return [Token("command" if name[0].isalpha() else "mark", name, blank)]
         case "letters" | "upright" if text in _SPELLED:
             return [Token("command", _SPELLED[text], blank)]
+        case "letters" if (glued := _GLUED.fullmatch(text)) is not None:  # `cosx`
+            return [Token("command", glued[1], blank), Token("symbol", glued[2])]
         case "letters":
             return [Token("symbol" if len(text) == 1 else "letters", text, blank)]
     return _from_text(text)

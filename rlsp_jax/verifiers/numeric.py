@@ -118,7 +118,19 @@ def identical(left: Term, right: Term) -> bool:
     digits = _digits(left) + _digits(right)
     with mpmath.workdps(30 + digits):
         for first, second in _values(left, right):
-            size = max(abs(first), abs(second), mpmath.mpf(10) ** -(digits + 10))
+            size = max(abs(first), abs(second))
+            if size < mpmath.mpf(10) ** -(digits + 10):  # zero but for rounding, or truly small?
+                return _identical_when_small(left, right, digits)
+            if abs(first - second) > size * mpmath.mpf(10) ** -(18 + digits):
+                return False
+    return True
+
+
+def _identical_when_small(left: Term, right: Term, digits: int) -> bool:
+    """Looked at with so many more digits that what is only rounding is far smaller than what is not."""
+    with mpmath.workdps(400 + digits):
+        for first, second in _values(left, right):
+            size = max(abs(first), abs(second), mpmath.mpf(10) ** -(300 + digits))
             if abs(first - second) > size * mpmath.mpf(10) ** -(18 + digits):
                 return False
     return True
@@ -317,7 +329,10 @@ def _apply(name: str, x: list) -> Value:
 
 def _cost(term: Term) -> int:
     """About how long a term takes to be evaluated."""
-    return COSTS.get(term.name, 1) + sum(map(_cost, term.args)) if isinstance(term, Apply) else 1
+    if not isinstance(term, Apply):
+        return 1
+    operands = sum(map(_cost, term.args))
+    return operands * COSTS["sum"] // 4 if term.name in ("sum", "prod") else operands + COSTS.get(term.name, 1)
 
 
 def _series(name: str, variable: str, low: Value, high: Value, body: Term, at: Point) -> Value:

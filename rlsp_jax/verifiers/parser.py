@@ -212,8 +212,9 @@ class Parser(Cursor):
                     continue
                 degrees = self._passes(("circ",))
                 if degrees and self.peek().text in ("C", "F"):  # of temperature
-                    self.take()
-                term = Apply("deg", (term,)) if degrees else Apply("pow", (term, self.argument(signed=True)))
+                    term = Measured(term, f"degree {self.take().text.lower()}")
+                else:
+                    term = Apply("deg", (term,)) if degrees else Apply("pow", (term, self.argument(signed=True)))
             elif self.skip("circ"):
                 term = Apply("deg", (term,))
             elif self.skip("!"):
@@ -258,8 +259,6 @@ class Parser(Cursor):
                     return self.symbol(text)
                 self.tokens[self.at - 1 : self.at] = [Token("symbol", letter) for letter in text]
                 return self.symbol(text[0])
-            case "letters" if text[:3] in FUNCTIONS and len(text) == 4:  # `sinx`
-                return Apply(text[:3], (Symbol(text[3]),))
             case "mark" | "command" if text in CLOSING:
                 return self.group(text)
             case "mark" if text == "|":

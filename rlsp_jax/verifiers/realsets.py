@@ -173,9 +173,11 @@ def _half_line(sign: str, left: Term, right: Term) -> RealSet:
     if len(names) != 1:
         raise NotUnderstood("an inequality without its variable")
     (name,) = names
-    x0, x1, x2 = (evaluate(left, {name: mpmath.mpf(x)}) - evaluate(right, {name: mpmath.mpf(x)}) for x in (0, 1, 3))
-    slope = x1 - x0
-    if not slope or abs(x2 - x0 - 3 * slope) > abs(slope) * mpmath.mpf(10) ** -20 or isinstance(slope, mpmath.mpc):
+    points = [mpmath.mpf(x) for x in ("0", "1", "3", "1000.7", "-77.3")]
+    values = [evaluate(left, {name: x}) - evaluate(right, {name: x}) for x in points]
+    x0, slope = values[0], values[1] - values[0]
+    bent = max(abs(value - x0 - x * slope) for x, value in zip(points, values, strict=True))
+    if not slope or isinstance(slope, mpmath.mpc) or bent > abs(slope) * mpmath.mpf(10) ** -20:
         raise NotUnderstood("an inequality that is not linear")
     edge = -x0 / slope
     if sign == "ne":

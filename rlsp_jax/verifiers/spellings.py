@@ -12,10 +12,11 @@ _LAYOUT = re.compile(r"\\[ ,;:!]|~|\$")
 _CHOICE = re.compile(r"\(?([A-Ja-j])\)?")
 _CHOSEN = re.compile(
     r"(?:\((?P<first>[A-J])\)(?![A-Za-z(]).*|"
-    r"(?:(?:option|choice|answer)\s*:?\s*)?\(?(?P<letter>[A-J])\)?(?:[.:)]+(?:\s.*)?|\s*\\+.*|\s*))",
+    r"(?:(?:option|choice|answer)\s*:?\s*)?\(?(?P<letter>[A-J])\)?(?:[.:)]+(?:\s.*)?|\s*\\(?:\\|q?quad|[ ,;:]).*|\s*))",
     re.DOTALL | re.IGNORECASE,
 )
 _LETTER = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
+_DENIED = re.compile(r"\b(?:not|no|wrong|incorrect|false)\b", re.IGNORECASE)
 _TIME = re.compile(r"(\d{1,2}):(\d\d)\s*(?:([ap])\.?\s?m\.?)?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
@@ -66,7 +67,7 @@ def chosen(answer: str) -> str | None:
     """The letter that an answer chooses, with or without the choice's text: `C`, `(C) 12`, `Option c`."""
     text = _without_commands(answer)
     found = _CHOSEN.fullmatch(text)
-    if found is None or len(set(_LETTER.findall(text))) > 1:  # a list of guesses is no choice
+    if found is None or len(set(_LETTER.findall(text))) > 1 or _DENIED.search(text):  # guesses are no choice
         return None
     return (found["first"] or found["letter"]).upper()
 

@@ -56,7 +56,9 @@ _TAKEN_BACK = frozenset(
     "not no isn t is are was or nor neither but cannot never maybe perhaps might wrong false incorrect except other "
     "minus plus times over divided half twice doubled tripled squared cubed factorial root negative below under than "
     "less more if when k bn zero one two three four five six seven eight nine ten eleven twelve hundred thousand "
-    "million billion trillion dozen dozens pairs tenths hundredths thousandths".split()
+    "million billion trillion dozen dozens pairs halves thirds "
+    "quarters fifths tenths hundredths thousandths lakh crore gross score permille basis mod roughly excluded rejected "
+    "extraneous invalid repeating recurring increase decrease".split()
 )
 MAX_WORDS = 6
 

@@ -364,6 +364,58 @@ def test_what_only_looks_like_the_gold_is_wrong():
     )
 
 
+def test_what_is_said_of_something_else_is_wrong():
+    assert_different(
+        ("3", "3 halves"),
+        ("5", "5 rejected"),
+        ("90^\\circ F", "90^\\circ C"),
+        ("B", "(B) is incorrect"),
+        ("B", "B: no"),
+        ("C", "C\\sqrt{2}"),
+        ("[1,2]", "1,2"),
+        ("(1,2]", "1 or 2"),
+        ("\\{1,2\\},\\{3,4\\}", "\\{1,3\\},\\{2,4\\}"),
+        ("(3,2)", "y=3, x=2"),
+        ("(1,2)", "x=1, x=2"),
+        ("xy=1", "x=1"),
+        ("AB=3", "AC=3"),
+        ("f(0)=1", "f(1)=1"),
+        ("a_{n+1}=2n", "a_n=2n"),
+        ("y=x^2", "z=x^2"),
+        ("\\text{slope}=2", "\\text{intercept}=2"),
+        ("x>1", "x(x-1)(x-3)+x>1"),
+        ("e^{-50\\pi}", "e^{-60\\pi}"),
+    )
+
+
+def test_a_part_of_an_expression_or_a_denial_is_no_answer():
+    responses = [
+        ("5", "We get minus 5."),
+        ("5", "we obtain - 5."),
+        ("4", "z = 3 + 4i."),
+        ("5", "we have x^2+5"),
+        ("2", "hence 2^10"),
+        ("5", "hence 5!"),
+        ("3", "value is 3x"),
+        ("3", "we get 2 - 3"),
+        ("3", "we get sqrt(3)"),
+        ("3", "log 3"),
+        ("5", "interval [3, 5]"),
+        ("5", "x > 5"),
+        ("3", "1, 2, 3"),
+        ("3", "1 and 3"),
+        ("30", "at 5:30"),
+        ("1", "equals 1e5"),
+        ("1.5", "1.5 million"),
+        ("5", "Answer: 5 is wrong."),
+        ("5", "It is not 5."),
+        ("5", "The answer is the square root of 5."),
+        ("5", "The answer is less than $5$."),
+        ("B", "\\boxed{(B) is incorrect}"),
+    ]
+    assert [pair for pair in responses if Math().verify(*pair).verdict != Verdict.WRONG] == []
+
+
 def test_no_wrapping_hides_that_a_number_is_left_to_compute():
     assert_different(
         ("2", "(4/2)"),
