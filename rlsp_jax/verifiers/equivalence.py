@@ -137,7 +137,7 @@ def _about_others(left: Term, other: Term, right: Term) -> bool:
         return True
     if left == other or not (is_name(left) and is_name(other)):
         return False
-    if {left, other} & {_head(left), _head(other)} == {_head(left)} == {_head(other)}:  # f and f(x)
+    if _head(left) == _head(other) and _head(left) in (left, other):  # f and f(x)
         return False
     functions = isinstance(left, Apply) or isinstance(other, Apply)  # `f(x) = x + 1`, `g(t) = t + 1` and `y = x + 1`
     return not functions or not symbols(right)
@@ -149,7 +149,7 @@ def _head(name: Term) -> Term:
 
 
 def _same_inequality(gold: Relation, answer: Relation) -> bool:
-    """Single inequalities in any variables: the same up to a positive factor of 1."""
+    """Single inequalities in any variables: their sides differ by the same expression."""
     (sign,), (other,) = gold.signs, answer.signs
     if sign not in _TURNED or other not in _TURNED:
         return False

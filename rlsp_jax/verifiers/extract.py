@@ -92,7 +92,7 @@ _MARKER = re.compile(
     r"ответ\s*:?",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"(?<!\d)\.(?=\s|$)|(?<=\d)\.(?=\s|$)|。|\n")
+_SENTENCE = re.compile(r"\.(?=\s|$)|。|\n")
 _FORMULA = re.compile(  # a dollar may also be money: a formula has blanks at both of its ends or at neither
     r"\$\$([^$]+)\$\$|\$(?!\s)([^$\n]+)(?<!\s)\$(?!\d)|\$\s([^$\n]+)\s\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
 )
