@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from rlsp_jax.report.load import load_run
 from rlsp_jax.training import supervised
 from rlsp_jax.training.experiment_file import Loaded, load_experiment
 from rlsp_jax.training.progress import Display
+from rlsp_jax.training.reuse import last_common_stage
 from rlsp_jax.training.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -215,6 +217,38 @@ def test_killed_at_any_moment_the_same_command_resumes_to_the_same_end(whole, tm
     assert {place: row for place, row in recorded(whole[0])[0].items() if place in rows} == rows
     ours, theirs = parameters(workdir), parameters(whole[0])
     assert [name for name in theirs if ours[name].tobytes() != theirs[name].tobytes()] == []
+
+
+def test_a_run_that_takes_over_anothers_first_stage_ends_as_if_it_had_trained_it(whole, tmp_path):
+    other = shutil.copytree(whole[0], tmp_path / "other")
+    shutil.rmtree(other / "checkpoints" / "1_ppo")
+    watch = Watch()
+    train(load(), tmp_path / "run", watch, reuse=other)
+    assert f"Reusing stage 'sft' of {other}." in watch.events
+    assert not [event for event in watch.events if event.startswith("sft ")]
+    assert_same(tmp_path / "run", whole[0])
+    assert read_json(tmp_path / "run" / "run.json")["reused"] == str(other)
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("seed=1", "has another seed, so none of its stages can be reused"),
+        ("model.num_layers=1", "has another model, so none of its stages can be reused"),
+        ("stages.0.batch_size=4", "begins with another stage, or has not finished its first"),
+    ],
+)
+def test_nothing_is_reused_of_a_run_that_began_differently(override, why, whole):
+    ours, theirs = load(override).experiment, load_experiment(DEBUG, SMALL).experiment
+    with pytest.raises(UserError, match=why):
+        last_common_stage(ours, theirs, whole[0])
+
+
+def test_stages_are_common_while_they_are_equal_and_finished(whole):
+    theirs = load().experiment
+    assert last_common_stage(load("stages.1.clip=0.1").experiment, theirs, whole[0]) == 0
+    assert last_common_stage(load("model.value_hidden=8", "stages.1.clip=0.1").experiment, theirs, whole[0]) == 0
+    assert last_common_stage(theirs, theirs, whole[0]) == 1
 
 
 @pytest.mark.slow

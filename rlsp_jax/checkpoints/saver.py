@@ -53,9 +53,16 @@ class Saver:
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """The state saved at a step, laid out as `like` is (arrays or shapes with shardings)."""
+        return self._restore(step, like, partial=False)
+
+    def restore_part(self, step: int, like: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Some of the fields of a saved state, by name, nested as there; whatever else it holds is not read."""
+        return self._restore(step, like, partial=True)
+
+    def _restore(self, step: int, like: Any, *, partial: bool) -> tuple[Any, dict[str, Any]]:
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         layout = ocp.checkpoint_utils.construct_restore_args(target)
-        state = ocp.args.PyTreeRestore(target, restore_args=layout)
+        state = ocp.args.PyTreeRestore(target, restore_args=layout, partial_restore=partial)
         restored = self._manager.restore(step, args=ocp.args.Composite(state=state, progress=ocp.args.JsonRestore()))
         return restored["state"], restored["progress"]
 
