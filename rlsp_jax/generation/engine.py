@@ -52,15 +52,7 @@ def make_generate_fn(model: ActorCritic, config: SamplingConfig, *, eos_id: int,
         for end in _segments(config.max_response):
             state = make_room(model, prompts, state, end)
             state = decode_until(model, policy, prompts, state, end, config, temperature, eos_id)
-        running = state.stop_reason == RUNNING
-        return Rollout(
-            prompts=prompts,
-            tokens=state.tokens,
-            mask=state.mask,
-            logprobs=state.logprobs,
-            entropies=state.entropies,
-            stop_reason=jnp.where(running, jnp.int8(StopReason.LENGTH), state.stop_reason),
-        )
+        return finish(prompts, state)
 
     return generate
 
@@ -93,13 +85,25 @@ def prefill(
     model: ActorCritic, policy: Params, prompts: PromptBatch, key: PRNGKeyArray, max_response: int, pad_id: int
 ) -> DecodeState:
     """Read the prompts and stand before the first response token."""
-    batch = prompts.tokens.shape[0]
     with jax.named_scope("prefill"):
         hidden, cache = model.prefill(policy, prompts.tokens, prompts.mask)
+    return start_decoding(prompts, constrain_rows(hidden, None), cache, key, max_response, pad_id)
+
+
+def start_decoding(
+    prompts: PromptBatch,
+    hidden: Float[Array, "batch embed"],
+    cache: PyTree,
+    key: PRNGKeyArray,
+    max_response: int,
+    pad_id: int,
+) -> DecodeState:
+    """The state before the first response token, of prompts that have been read."""
+    batch = prompts.tokens.shape[0]
     shape = (batch, max_response)
     return DecodeState(
         time=jnp.zeros((), jnp.int32),
-        hidden=constrain_rows(hidden, None),
+        hidden=hidden,
         cache=cache,
         keys=row_keys(key, prompts.problem, prompts.sample),
         tokens=jnp.full(shape, pad_id, jnp.int32),
@@ -160,6 +164,19 @@ def decode_until(
         )
 
     return jax.lax.while_loop(unfinished, one_token, state)
+
+
+def finish(prompts: PromptBatch, state: DecodeState) -> Rollout:
+    """What has been decoded; rows that were still running met the limit."""
+    running = state.stop_reason == RUNNING
+    return Rollout(
+        prompts=prompts,
+        tokens=state.tokens,
+        mask=state.mask,
+        logprobs=state.logprobs,
+        entropies=state.entropies,
+        stop_reason=jnp.where(running, jnp.int8(StopReason.LENGTH), state.stop_reason),
+    )
 
 
 def make_room(model: ActorCritic, prompts: PromptBatch, state: DecodeState, end: int) -> DecodeState:
