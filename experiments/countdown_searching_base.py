@@ -12,6 +12,10 @@ from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
-    base = countdown_rlsp.get_config()
-    search, _, last = base.stages  # without the stage that teaches to answer at once
-    return dataclasses.replace(base, name="countdown_searching_base", stages=(search, last))
+    return from_searching_base(countdown_rlsp.get_config(), "countdown_searching_base")
+
+
+def from_searching_base(experiment: Experiment, name: str) -> Experiment:
+    """The experiment without the stage that teaches to answer at once."""
+    search, _, last = experiment.stages
+    return dataclasses.replace(experiment, name=name, stages=(search, last))

@@ -1,0 +1,14 @@
+"""`countdown_coupled.py` from the base that searches already: its two streams added before one critic sees them.
+
+Command:   rlsp train experiments/countdown_searching_coupled.py --workdir runs/searching_coupled
+Expect:    docs/results/grid.md
+"""
+
+import countdown_coupled
+from countdown_searching_base import from_searching_base
+
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    return from_searching_base(countdown_coupled.get_config(), "countdown_searching_coupled")
