@@ -6,11 +6,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlsp_jax.common.random import stream as key_of
 from rlsp_jax.common.trees import all_finite, choose, split_rows
-from rlsp_jax.types import Params, PyTree, TrainState
+from rlsp_jax.types import Params, PRNGKeyArray, PyTree, TrainState
 
 # (params, rows) → the loss, a sum over the rows already divided by the whole batch's count, and metrics likewise
 LossFn = Callable[[Params, PyTree], tuple[jax.Array, dict[str, jax.Array]]]
+
+
+def minibatch_rows(key: PRNGKeyArray, rows: int, minibatch_size: int, epochs: int) -> jax.Array:
+    """Which rows each optimizer step learns from, `[updates, minibatch_size]`: all rows in a new order each epoch."""
+    orders = [jax.random.permutation(key_of(key, "epoch", epoch), rows) for epoch in range(epochs)]
+    return jnp.concatenate(orders).reshape(-1, minibatch_size)
 
 
 def accumulate(

@@ -14,17 +14,20 @@ import jax.numpy as jnp
 import optax
 
 from rlsp_jax.algorithms.combination import Channel, Combination, Decoupled, logged_weights
-from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
-from rlsp_jax.algorithms.references import Fixed, Reference
+from rlsp_jax.algorithms.drawing import Drawing
+from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, minibatch_rows
+from rlsp_jax.algorithms.kl_loss import K1, K2, K3, KLLoss  # noqa: F401 (a config spells them ppo.K1, …)
+from rlsp_jax.algorithms.likelihood import response_logprobs, sequences
+from rlsp_jax.algorithms.references import Fixed, Reference, check_reference
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_mean, masked_sum, masked_var
-from rlsp_jax.common.random import stream as key_of
 from rlsp_jax.common.trees import choose, copy, join_rows, split_rows, take_rows
-from rlsp_jax.generation import SamplingConfig, warp
-from rlsp_jax.models import ActorCritic, token_logprobs
+from rlsp_jax.data import Selection
+from rlsp_jax.generation import SamplingConfig
+from rlsp_jax.models import ActorCritic
 from rlsp_jax.optim import AdamW, make_optimizer
 from rlsp_jax.rewards import Normalization, Stream, init_memory
-from rlsp_jax.rl import approx_kl, clip_fraction, clipped_surrogate, clipped_value_loss, k1, k2, k3
+from rlsp_jax.rl import approx_kl, clip_fraction, clipped_surrogate, clipped_value_loss
 from rlsp_jax.schedules import Constant, Schedule
 from rlsp_jax.types import Experience, Params, PRNGKeyArray, Rollout, Scores, TrainState
 
@@ -44,38 +47,6 @@ class KLReward:
 
 
 @dataclasses.dataclass(frozen=True)
-class K1:
-    """The estimator `rl.k1`."""
-
-    def __call__(self, logprobs, reference):
-        return k1(logprobs, reference)
-
-
-@dataclasses.dataclass(frozen=True)
-class K2:
-    """The estimator `rl.k2`: on-policy, its gradient is that of KL(π ‖ π_ref)."""
-
-    def __call__(self, logprobs, reference):
-        return k2(logprobs, reference)
-
-
-@dataclasses.dataclass(frozen=True)
-class K3:
-    """The estimator `rl.k3`: on-policy, its gradient is that of KL(π_ref ‖ π)."""
-
-    def __call__(self, logprobs, reference):
-        return k3(logprobs, reference)
-
-
-@dataclasses.dataclass(frozen=True)
-class KLLoss:
-    """KL to the reference as a loss term; the estimator decides whose gradient it is (`rl.kl`)."""
-
-    coef: float = 0.01
-    estimator: K1 | K2 | K3 = K2()
-
-
-@dataclasses.dataclass(frozen=True)
 class Config:
     """Who is paid for what, and how the policy follows."""
 
@@ -86,6 +57,7 @@ class Config:
     prompts_per_step: int = 256
     samples_per_prompt: int = 1  # more than one makes groups of siblings
     sampling: SamplingConfig = SamplingConfig(max_response=112)
+    select: Selection | None = None  # which training problems are worth it: Difficulty, Unsolved; None: all
     combination: Combination = Decoupled()  # Decoupled: a critic per stream; Coupled: one mixed reward
     kl: KLReward | KLLoss | None = KLReward()  # how far from the reference is paid for; None switches it off
     reference: Reference = Fixed()  # Fixed, Refreshed or MovingAverage
@@ -124,6 +96,7 @@ class Config:
             raise UserError(f"target_kl is {self.target_kl}; it must be positive, or None for no early stop.")
         if self.max_bad_steps < 1:
             raise UserError(f"max_bad_steps is {self.max_bad_steps}; at least 1 bad update must be seen to stop a run.")
+        check_reference(self.reference, used=self.kl is not None)
         self.combination.check(self.channels, self.samples_per_prompt)
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
@@ -133,6 +106,15 @@ class Config:
     def rows(self) -> int:
         """Responses drawn per step."""
         return self.prompts_per_step * self.samples_per_prompt
+
+    def watched(self, step: int, every: int) -> bool:
+        """Whether an eval with `every` looks at this step: one in so many, and the last."""
+        return step % every == 0 or step == self.num_steps
+
+    @property
+    def drawing(self) -> Drawing:
+        """How a step's responses are drawn: all at once."""
+        return Drawing(self.prompts_per_step, self.samples_per_prompt)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -186,9 +168,10 @@ def make_experience_fn(model: ActorCritic, config: Config, heads: tuple[int, ...
             )
         group = config.samples_per_prompt
         result = config.combination(config.channels, scores, values, rollout.mask, state.step, group)
+        tokens, token_mask = sequences(rollout)
         experience = Experience(
-            tokens=jnp.concatenate([rollout.prompts.tokens, rollout.tokens], axis=1),
-            token_mask=jnp.concatenate([rollout.prompts.mask, rollout.mask], axis=1),
+            tokens=tokens,
+            token_mask=token_mask,
             mask=result.mask,
             value_mask=result.value_mask,
             logprobs=rollout.logprobs,
@@ -211,13 +194,12 @@ def _score_rows(model: ActorCritic, config: Config, heads: tuple[int, ...], stat
     """Learner and reference log-probs and values of every response token, some rows at a time."""
 
     def part(rows: Rollout):
-        tokens = jnp.concatenate([rows.prompts.tokens, rows.tokens], axis=1)
-        mask = jnp.concatenate([rows.prompts.mask, rows.mask], axis=1)
+        tokens, mask = sequences(rows)
         learner, _, values = _forward(model, config, heads, state.params, tokens, mask, rows.tokens)
         reference = rows.logprobs
         if config.kl is not None:
             hidden = model.hidden(state.reference, tokens, mask)
-            reference = _logprobs(model, config, state.reference, hidden, rows.tokens)[0]
+            reference = response_logprobs(model, config.sampling, state.reference, hidden, rows.tokens)[0]
         return learner, reference, values
 
     return join_rows(jax.lax.map(part, split_rows(rollout, config.rows // config.minibatch_size)))
@@ -226,16 +208,10 @@ def _score_rows(model: ActorCritic, config: Config, heads: tuple[int, ...], stat
 def _forward(model: ActorCritic, config: Config, heads, params: Params, tokens, mask, response):
     """Log-probs and entropies `[batch, time]`, values `[batch, head, time]`, about the response tokens."""
     hidden = model.hidden(params["policy"], tokens, mask)
-    logprobs, entropies = _logprobs(model, config, params["policy"], hidden, response)
+    logprobs, entropies = response_logprobs(model, config.sampling, params["policy"], hidden, response)
     before = slice(tokens.shape[1] - response.shape[1] - 1, -1)
     values = model.values(params, tokens, mask, hidden)[jnp.asarray(heads), :, before]
     return logprobs, entropies, jnp.moveaxis(values, 0, 1)
-
-
-def _logprobs(model: ActorCritic, config: Config, policy: Params, hidden, response):
-    before = slice(hidden.shape[1] - response.shape[1] - 1, -1)
-    sampled_under = lambda logits, tokens: warp(logits, config.sampling, keep=tokens)  # noqa: E731
-    return token_logprobs(hidden[:, before], model.head(policy), response, warp=sampled_under)
 
 
 def _explained(config: Config, experience: Experience) -> dict[str, jax.Array]:
@@ -255,7 +231,6 @@ def _explained(config: Config, experience: Experience) -> dict[str, jax.Array]:
 def make_update_fn(model: ActorCritic, config: Config, heads: tuple[int, ...]) -> Callable:
     """`update(state, experience, key) -> (state, metrics)`, jitted; the given state is donated."""
     optimizer = _optimizer(config)
-    minibatches = config.rows // config.minibatch_size
 
     def update(state: TrainState, experience: Experience, key: PRNGKeyArray):
         def one_minibatch(carry, indices):
@@ -268,8 +243,7 @@ def make_update_fn(model: ActorCritic, config: Config, heads: tuple[int, ...]) -
             too_far = metrics["policy/approx_kl"] > (jnp.inf if config.target_kl is None else config.target_kl)
             return (choose(stopped, state, new), stopped | too_far), (metrics, ~stopped)
 
-        orders = [jax.random.permutation(key_of(key, "epoch", epoch), config.rows) for epoch in range(config.epochs)]
-        indices = jnp.concatenate(orders).reshape(config.epochs * minibatches, config.minibatch_size)
+        indices = minibatch_rows(key, config.rows, config.minibatch_size, config.epochs)
         (state, _), (metrics, taken) = jax.lax.scan(one_minibatch, (state, jnp.zeros((), bool)), indices)
         step = state.step + 1
         if config.kl is not None:

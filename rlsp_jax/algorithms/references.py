@@ -56,3 +56,11 @@ class MovingAverage:
     def update(self, reference: Params, policy: Params, step: jax.Array) -> Params:
         mixed = jax.tree.map(lambda r, p: self.decay * r + (1 - self.decay) * p, reference, policy)
         return choose(jnp.asarray(step) % self.every == 0, mixed, reference)
+
+
+def check_reference(reference: Reference, *, used: bool) -> None:
+    """Raise `UserError` when a reference is asked to follow the policy, but no KL compares with it."""
+    if not used and reference != Fixed():
+        raise UserError(
+            f"reference is {reference}, but kl is None: nothing is compared with it; set kl, or leave it out."
+        )

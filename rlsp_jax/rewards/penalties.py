@@ -1,12 +1,14 @@
 """What a response loses for how it is written, at its last token: 0, or the penalty."""
 
 import dataclasses
+import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from rlsp_jax.common.codes import StopReason
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.masked import masked_mean
 from rlsp_jax.rewards.byte_text import ByteText, expand
 from rlsp_jax.rewards.hashing import count_distinct, ngrams
 from rlsp_jax.rewards.streams import ResponseKernel
@@ -73,6 +75,28 @@ class GarbledBytes(ResponseKernel):
     def grade(self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes):
         text = expand(rollout.tokens, rollout.mask, token_bytes)
         return _penalize(~is_utf8(text), self.penalty)[0], ~text.overflow
+
+
+@dataclasses.dataclass(frozen=True)
+class HighPerplexity(ResponseKernel):
+    """The response's perplexity, exp of the mean −log π of its tokens, is above `limit` (T1 §2.2.3: fluent nonsense).
+
+    π is the policy as it was sampled from, temperature and truncations included: what the sampler knew when it wrote,
+    so that it costs nothing, and what surges when a policy drifts into noise. Under the reference, a response would be
+    charged for what the policy has learned since.
+    """
+
+    limit: float
+    penalty: float = -1.0
+
+    def __post_init__(self):
+        _check_penalty(self.penalty)
+        if not self.limit > 1:
+            raise UserError(f"limit is {self.limit}; no perplexity is below 1, so it must be larger.")
+
+    def grade(self, rollout: Rollout, verdicts: Verdicts, token_bytes: TokenBytes):
+        surprise = -masked_mean(rollout.logprobs, rollout.mask, axis=1)
+        return _penalize(surprise > math.log(self.limit), self.penalty)
 
 
 def is_utf8(text: ByteText) -> Bool[Array, " batch"]:

@@ -8,7 +8,7 @@ import abc
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -27,7 +27,10 @@ class Score(NamedTuple):
 
 @runtime_checkable
 class Kernel(Protocol):
-    """A frozen dataclass; pure, jitted by its caller."""
+    """A frozen dataclass; pure, jitted by its caller.
+
+    One that reads a column of `Verdicts` which not every run fills says so in `needs`, as `ResponseKernel` does.
+    """
 
     def init(self) -> PyTree:
         """What it remembers before the first step of training; () for most."""
@@ -40,6 +43,8 @@ class Kernel(Protocol):
 
 class ResponseKernel(abc.ABC):
     """A kernel that remembers nothing and pays once, at the last token of the response."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def init(self) -> PyTree:
         return ()
@@ -108,6 +113,16 @@ class Stream:
                 raise UserError(f"{field} of stream {self.name!r} is {value}; it must lie in [0, 1].")
         if self.clip is not None and not self.clip > 0:
             raise UserError(f"clip of stream {self.name!r} is {self.clip}; it must be positive, or None for no clip.")
+
+
+def needs(kernel: Kernel) -> frozenset[str]:
+    """The columns of `Verdicts` that a kernel cannot do without, beside those that every checker fills."""
+    return getattr(kernel, "needs", frozenset())
+
+
+def needed_columns(streams: Sequence[Stream]) -> frozenset[str]:
+    """The columns that some stream needs."""
+    return frozenset().union(*(needs(stream.kernel) for stream in streams))
 
 
 def init_memory(streams: Sequence[Stream]) -> dict[str, PyTree]:

@@ -11,6 +11,14 @@ from jaxtyping import Array, Float
 from rlsp_jax.rl.kl import k3
 
 
+def policy_gradient(logprobs: Float[Array, "*shape"], advantages: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """−A log π: its gradient is that of the expected reward at the policy that drew the tokens, and only there.
+
+    Williams 1992, "REINFORCE"; T1 (2501.11651) §2.2.2. Its value means nothing.
+    """
+    return -advantages * logprobs
+
+
 def clipped_surrogate(
     logprobs: Float[Array, "*shape"],
     old_logprobs: Float[Array, "*shape"],

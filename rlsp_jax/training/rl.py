@@ -2,52 +2,58 @@
 
 import functools
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 
-from rlsp_jax.algorithms import ppo
+from rlsp_jax.algorithms import ppo, rloo
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.random import stream as key_of
-from rlsp_jax.records import Problem
+from rlsp_jax.generation.trim import trim
 from rlsp_jax.rewards import Stream, score
+from rlsp_jax.training.columns import fill_columns
+from rlsp_jax.training.groups import Drawer
 from rlsp_jax.training.metrics import make_measure_fn
+from rlsp_jax.training.problems import problems_before, training_problems
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
-from rlsp_jax.types import Params
+from rlsp_jax.types import Params, TrainState
 
 
-def train_rl(run: Run, index: int, config: ppo.Config, params: Params) -> Params:
+class Algorithm(NamedTuple):
+    """What tells one algorithm's loop from another's."""
+
+    init_state: Callable[[Params], TrainState]
+    make_experience: Callable
+    update: Callable
+
+
+def train_rl(run: Run, index: int, config: ppo.Config | rloo.Config, algorithm: Algorithm, params: Params) -> Params:
     """Explore and get paid; return the parameters after the last step."""
-    heads = tuple(run.experiment.model.value_heads.index(name) for name in config.value_heads)
-    responder = run.responder(config.sampling, config.rows)
+    responder = run.responder(config.sampling, config.drawing.chunk_rows)
     pay = make_score_fn(config.streams)
     measure = make_measure_fn(config.streams)
-    make_experience = ppo.make_experience_fn(run.model, config, heads)
-    update = ppo.make_update_fn(run.model, config, heads)
     with run.spent.phase("setup"):
-        state = run.place(ppo.init_state(config, params))
-    every = run.experiment.checkpoint_every
-    first = sum(earlier.num_steps * earlier.prompts_per_step for earlier in run.earlier_stages(index))
-    with StageRun(run, index, config, state, log_every=1, save_every=every) as stage:
+        state = run.place(algorithm.init_state(params))
+    with StageRun(run, index, config, state, log_every=1, save_every=run.experiment.checkpoint_every) as stage:
+        problems, chosen = training_problems(stage, config)
+        draw = Drawer(run.mesh, responder, problems, config.drawing, problems_before(run.experiment, index))
         for step in stage.steps():
             state = stage.state
-            problems = training_problems(run, config, first, step)
-            prompts = responder.prompts(problems, samples=config.samples_per_prompt)
-            rollout = responder.generate(state.params["policy"], prompts, key_of(stage.key, "rollout", step))
-            verdicts = responder.verify(rollout, [p for p in problems for _ in range(config.samples_per_prompt)])
+            drawn = draw(state.params["policy"], key_of(stage.key, "rollout", step), step)
+            rollout = trim(drawn.rollout)
+            verdicts = fill_columns(run, config, state.params, rollout, drawn.verdicts)
             scores, memory = pay(rollout, verdicts, run.judge.token_bytes, state.memory)
-            experience, health = make_experience(state, rollout, scores)
+            experience, health = algorithm.make_experience(state, rollout, scores)
             check_gap(float(health["policy/logp_gap"]), config.max_logp_gap, step)
-            stage.state, learned = update(state._replace(memory=memory), experience, key_of(stage.key, "update", step))
-            metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | health | learned
-            about = f"problems {problems[0].number} to {problems[-1].number} of the training split"
+            key = key_of(stage.key, "update", step)
+            stage.state, learned = algorithm.update(state._replace(memory=memory), experience, key)
+            metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | drawn.metrics | health | learned
+            metrics |= chosen if step == 0 else {}
+            about = f"problems {drawn.problems[0]} to {drawn.problems[-1]} of the training split"
             stage.record(step, metrics, tokens="rollout/tokens", about=about)
     return stage.state.params
-
-
-def training_problems(run: Run, config: ppo.Config, first: int, step: int) -> list[Problem]:
-    """The problems of a step: the next ones of the unlimited training split, from `first` on."""
-    return run.experiment.problems.problems("train", first + step * config.prompts_per_step, config.prompts_per_step)
 
 
 def check_gap(gap: float, largest: float, step: int) -> None:

@@ -136,3 +136,80 @@ def loss(model_config, config, heads, params, batch, prompt, step):
         means["surrogate"] + config.value_coef * value_loss - entropy_coef * means["entropy"] + kl_coef * means["kl"]
     )
     return total, means | {"value": value_loss}
+
+
+# ---- without critics: groups of siblings ----
+
+
+def compare(baseline, rewards, known, group):
+    """The advantage of each response by its siblings' rewards: lists of numbers, 0 where not known."""
+    advantages = []
+    for i, reward in enumerate(rewards):
+        first = i - i % group
+        everyone = [rewards[j] for j in range(first, first + group) if known[j]]
+        others = [rewards[j] for j in range(first, first + group) if known[j] and j != i]
+        match type(baseline).__name__ if known[i] else "unknown":
+            case "LeaveOneOut":
+                advantages.append(reward - np.mean(others) if others else 0.0)
+            case "GroupMean":
+                advantages.append(reward - np.mean(everyone))
+            case "GroupNormalized":
+                advantages.append((reward - np.mean(everyone)) / (np.std(everyone) + baseline.eps))
+            case "unknown":
+                advantages.append(0.0)
+    return np.array(advantages)
+
+
+def group_advantages(config, rewards, valid, drifts, step):
+    """rewards[k][row], valid[k][row] and Σ_t log π/π_ref of each row → A_i; 0 where some stream knows nothing."""
+    group, rows = config.samples_per_prompt, range(len(drifts))
+    weights = [float(stream.weight(step)) for stream in config.streams]
+    known = [all(v[i] for v in valid) for i in rows]
+    if type(config.mixing).__name__ == "Apart":
+        compared = [compare(config.baseline, r, v, group) for r, v in zip(rewards, valid, strict=True)]
+        total = sum(w * c for w, c in zip(weights, compared, strict=True))
+    else:
+        mixed = [sum(w * r[i] for w, r in zip(weights, rewards, strict=True)) if known[i] else 0.0 for i in rows]
+        total = compare(config.baseline, mixed, known, group)
+    if type(config.kl).__name__ == "SequenceKL":
+        for i in rows:
+            others = [drifts[j] for j in range(i - i % group, i - i % group + group) if j != i]
+            total[i] -= config.kl.coef * (drifts[i] - np.mean(others))
+    return np.where(known, total, 0.0)
+
+
+def group_loss(model_config, config, params, batch, prompt, entropy_coef):
+    """The loss and metrics of a whole minibatch of experience, one token at a time."""
+    tokens, token_mask, mask = map(np.asarray, (batch.tokens, batch.token_mask, batch.mask))
+    num_rows, num_tokens = mask.any(axis=1).sum(), mask.sum()
+    total, sums = 0.0, dict.fromkeys(("loss", "entropy", "ratio", "approx_kl", "clip_fraction", "kl_loss"), 0.0)
+    for b in np.flatnonzero(mask.any(axis=1)):
+        question = tokens[b, :prompt][token_mask[b, :prompt]].tolist()
+        response = tokens[b, prompt:][token_mask[b, prompt:]].tolist()
+        logprobs, entropies, _ = score_row(
+            model_config, params, question, response, temperature=config.sampling.temperature
+        )
+        weight = {
+            "SequenceSum": 1 / num_rows,
+            "SequenceMean": 1 / len(response) / num_rows,
+            "TokenMean": 1 / num_tokens,
+            "ConstantLength": 1 / num_rows / getattr(config.aggregation, "length", 1),
+        }[type(config.aggregation).__name__]
+        for t, (logprob, entropy) in enumerate(zip(logprobs, entropies, strict=True)):
+            advantage, change = float(batch.advantages[b, t]), logprob - float(batch.logprobs[b, t])
+            ratio, drift = np.exp(change), logprob - float(batch.reference_logprobs[b, t])
+            if type(config.loss).__name__ == "PolicyGradient":
+                own = -advantage * logprob
+            else:
+                clip = config.loss.clip
+                own = -min(ratio * advantage, np.clip(ratio, 1 - clip, 1 + clip) * advantage)
+                sums["clip_fraction"] += float(abs(ratio - 1) > clip) / num_tokens
+            sums["loss"] += weight * own
+            sums["entropy"] += entropy / num_tokens
+            sums["ratio"] += ratio / num_tokens
+            sums["approx_kl"] += (ratio - 1 - change) / num_tokens
+            if isinstance(config.kl, KLLoss):
+                kinds = {"K1": drift, "K2": drift**2 / 2, "K3": np.exp(-drift) - 1 + drift}
+                sums["kl_loss"] += weight * kinds[type(config.kl.estimator).__name__]
+    total = sums["loss"] - entropy_coef * sums["entropy"]
+    return total + (config.kl.coef * sums["kl_loss"] if isinstance(config.kl, KLLoss) else 0.0), sums

@@ -1,13 +1,24 @@
 """Penalties against Python's own counting and its UTF-8 decoder."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlsp_jax.common.codes import StopReason
-from rlsp_jax.rewards import GarbledBytes, NoAnswer, RepeatedNgrams, Truncation
+from rlsp_jax.common.codes import StopReason, Verdict
+from rlsp_jax.rewards import (
+    Correctness,
+    GarbledBytes,
+    HighPerplexity,
+    NoAnswer,
+    Penalized,
+    RepeatedNgrams,
+    TrainingNovelty,
+    Truncation,
+)
 from tests.rewards.texts import Tokens, verdicts
 
 TOKENS = Tokens()
@@ -82,6 +93,58 @@ def assert_garbled(rows):
     assert np.asarray(valid).all()
 
 
+def test_perplexity_is_that_of_the_tokens_drawn_and_is_charged_above_the_limit():
+    """Padding, whose log-probs are 0, does not count: a long certain tail would hide a short surprise."""
+    rollout = TOKENS.rollout([[1, 2], [1, 2, 3], [1], []], 4)
+    surprises = np.array([[2.0, 0.5, 0, 0], [0.1, 0.2, 0.3, 0], [1.2, 0, 0, 0], [0, 0, 0, 0]])
+    rollout = rollout._replace(logprobs=jax.numpy.asarray(-surprises, "float32"))
+    means = [2.5 / 2, 0.6 / 3, 1.2]
+    for limit in (1.1, np.exp(1.21), np.exp(1.3)):
+        (reward, valid), _ = HighPerplexity(float(limit), penalty=-0.5)(rollout, verdicts(rollout), TOKENS.device, ())
+        expected = [-0.5 if np.exp(mean) > limit else 0.0 for mean in means] + [0.0]
+        np.testing.assert_allclose(reward.sum(axis=1), expected)
+        assert np.asarray(valid).all()
+    assert sum(np.exp(mean) > np.exp(1.21) for mean in means) == 1
+
+
+# Rows: right, right but cut off, wrong, unknown, unknown and cut off, right but garbled.
+PATTERNS = [[65, 66], [65, 66, 67], [65], [66, 67], [65, 65], [0xFF, 65]]
+OUTCOMES = [Verdict.CORRECT, Verdict.CORRECT, Verdict.WRONG, Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.CORRECT]
+STOPS = [StopReason.EOS, StopReason.LENGTH, StopReason.EOS, StopReason.EOS, StopReason.LENGTH, StopReason.EOS]
+
+
+def test_a_bad_pattern_is_paid_its_penalty_in_place_of_all_else_and_whatever_the_verdict():
+    rollout = TOKENS.rollout(PATTERNS, 4, stop_reason=STOPS)
+    kernel = Penalized(Correctness(), (Truncation(), GarbledBytes(penalty=-0.5)))
+    (reward, valid), _ = kernel(rollout, verdicts(rollout, OUTCOMES), TOKENS.device, kernel.init())
+    expected = [[0, 1, 0, 0], [0, 0, -1, 0], [0] * 4, [0] * 4, [0, -1, 0, 0], [0, -0.5, 0, 0]]
+    known = np.asarray(valid)
+    np.testing.assert_array_equal(np.where(known[:, None], reward, 0), expected)
+    np.testing.assert_array_equal(known, [True, True, True, False, True, True])
+
+
+def test_the_worst_of_several_penalties_is_charged_and_a_dense_reward_is_replaced_as_a_whole():
+    rollout = TOKENS.rollout([[0xFF, 1, 2], [65, 66, 67]], 4, stop_reason=[StopReason.LENGTH, StopReason.EOS])
+    kernel = Penalized(TrainingNovelty(n=1), (Truncation(penalty=-2.0), GarbledBytes(penalty=-3.0)))
+    (reward, _), memory = kernel(rollout, verdicts(rollout), TOKENS.device, kernel.init())
+    (plain, _), plain_memory = TrainingNovelty(n=1)(rollout, verdicts(rollout), TOKENS.device, kernel.init())
+    np.testing.assert_array_equal(reward[0], [0, 0, -3, 0])
+    np.testing.assert_array_equal(reward[1], plain[1])
+    np.testing.assert_array_equal(memory, plain_memory)
+
+
+def test_what_one_penalty_cannot_judge_is_unknown_unless_another_one_charges_it():
+    @dataclasses.dataclass(frozen=True)
+    class Blind(Truncation):
+        def grade(self, rollout, verdicts, token_bytes):
+            return jax.numpy.full(len(rollout.tokens), -9.0), jax.numpy.zeros(len(rollout.tokens), bool)
+
+    rollout = TOKENS.rollout([[1], [2]], 4, stop_reason=[StopReason.LENGTH, StopReason.EOS])
+    kernel = Penalized(Correctness(), (Blind(), Truncation()))
+    (reward, valid), _ = kernel(rollout, verdicts(rollout), TOKENS.device, ())
+    assert np.asarray(valid).tolist() == [True, False] and float(reward[0].sum()) == -1
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -90,6 +153,9 @@ def assert_garbled(rows):
         (lambda: GarbledBytes(penalty=0.1), "penalty is 0.1"),
         (lambda: RepeatedNgrams(penalty=0.1), "penalty is 0.1"),
         (lambda: RepeatedNgrams(n=0), "n is 0"),
+        (lambda: HighPerplexity(1.0), "limit is 1.0; no perplexity is below 1"),
+        (lambda: HighPerplexity(2.0, penalty=0.1), "penalty is 0.1"),
+        (lambda: Penalized(Correctness(), ()), "penalties is empty"),
         (lambda: RepeatedNgrams(allowed=1.5), "allowed is 1.5"),
     ],
 )

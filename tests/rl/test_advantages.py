@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +39,47 @@ def test_a_group_of_equal_scores_has_advantages_of_exactly_0():
     assert not leave_one_out(np.full(7 * 3, 0.1, np.float32), np.ones(21, bool), 7).any()
 
 
+def slow_group(scores, valid, group_size, eps):
+    """Centred and normalised scores by numpy's own mean and standard deviation."""
+    centered, normalized = np.zeros(len(scores)), np.zeros(len(scores))
+    for i in range(len(scores)):
+        group = i // group_size * group_size
+        known = [float(scores[j]) for j in range(group, group + group_size) if valid[j]]
+        if valid[i]:
+            centered[i] = scores[i] - np.mean(known)
+            normalized[i] = centered[i] / (np.std(known) + eps)
+    return centered, normalized
+
+
+@pytest.mark.parametrize("group_size", [1, 4, 12])
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), share=st.floats(0, 1))
+def test_centred_and_normalised_scores_equal_a_slow_loop_whichever_rows_are_valid(seed, group_size, share):
+    rng = np.random.default_rng(seed)
+    valid = rng.random(12) < share
+    scores = np.where(valid, rng.normal(size=12), np.nan).astype(np.float32)
+    centered, normalized = slow_group(scores, valid, group_size, eps=0.1)
+    scores, valid = jnp.asarray(scores), jnp.asarray(valid)
+    np.testing.assert_allclose(rl.group_centered(scores, valid, group_size), centered, rtol=1e-4, atol=1e-5)
+    ours = rl.group_normalized(scores, valid, group_size, eps=0.1)
+    np.testing.assert_allclose(ours, normalized, rtol=1e-4, atol=1e-5)
+
+
+def test_equal_scores_are_normalised_to_exactly_0_however_small_the_divisor():
+    scores, valid = jnp.full(7 * 3, 0.1), jnp.ones(21, bool)
+    assert not rl.group_centered(scores, valid, 7).any()
+    assert not rl.group_normalized(scores, valid, 7, eps=1e-8).any()
+
+
+def test_normalising_undoes_any_scale_and_centring_keeps_it():
+    scores, valid = jax.random.normal(jax.random.key(0), 8), jnp.ones(8, bool)
+    small = [rl.group_normalized(scores * scale, valid, 8, eps=1e-9) for scale in (1.0, 0.01)]
+    np.testing.assert_allclose(*small, rtol=1e-4)
+    np.testing.assert_allclose(
+        rl.group_centered(scores * 0.5, valid, 8) * 2, rl.group_centered(scores, valid, 8), rtol=1e-4
+    )
+
+
 def test_advantages_of_a_group_with_all_rows_valid_sum_to_0():
     scores = np.random.default_rng(0).normal(size=24).astype(np.float32)
     advantages = leave_one_out(scores, np.ones(24, bool), 8).reshape(-1, 8)
@@ -49,8 +92,9 @@ def test_a_lone_row_has_no_baseline_and_no_advantage():
 
 @pytest.mark.parametrize("group_size", [0, 5])
 def test_a_batch_of_broken_groups_is_refused(group_size):
-    with pytest.raises(ValueError, match=f"8 rows does not divide into groups of {group_size}"):
-        leave_one_out(np.zeros(8, np.float32), np.ones(8, bool), group_size)
+    for function in (leave_one_out, rl.group_centered, functools.partial(rl.group_normalized, eps=1.0)):
+        with pytest.raises(ValueError, match=f"8 rows does not divide into groups of {group_size}"):
+            function(jnp.zeros(8), jnp.ones(8, bool), group_size)
 
 
 def test_streams_combine_to_their_weighted_sum():

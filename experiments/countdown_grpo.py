@@ -1,0 +1,27 @@
+"""GRPO: the mixed reward of a response, normalised by mean and deviation of its group, and clipped ratios.
+
+Within a group of equal outcomes the exploration reward, however small its weight, is all there is and is blown up to
+unit variance: what `countdown_rloo.py` avoids.
+
+Paper:     DeepSeekMath (2402.03300), GRPO
+Command:   rlsp train experiments/countdown_grpo.py --workdir runs/countdown_grpo
+Expect:    not yet run
+"""
+
+import countdown_rloo
+
+from rlsp_jax.algorithms import rloo
+from rlsp_jax.optim import AdamW
+from rlsp_jax.schedules import Linear
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    shared = countdown_rloo.shared() | several_updates()
+    # the reference would be the model that does not think: no KL, as in the base
+    return countdown_rloo.without_critics("countdown_grpo", rloo.grpo(**shared, kl=None))
+
+
+def several_updates() -> dict:
+    """Eight clipped updates a step, as the base has."""
+    return dict(minibatch_size=32, micro_batches=1, optimizer=AdamW(Linear(3e-4, 1e-4, 60)))

@@ -1,0 +1,49 @@
+"""No critic: the streams of `countdown_rlsp.py`, each compared with the other responses to the same problem.
+
+The unbiased baseline in the units of the reward: a stream's advantage is what a response earned more than its siblings.
+
+Paper:     Back to Basics: Revisiting REINFORCE Style Optimization (2402.14740), RLOO
+Command:   rlsp train experiments/countdown_rloo.py --workdir runs/countdown_rloo
+Expect:    not yet run
+"""
+
+import dataclasses
+
+import countdown_rlsp
+
+from rlsp_jax import rewards
+from rlsp_jax.algorithms import ppo, rloo
+from rlsp_jax.optim import AdamW
+from rlsp_jax.schedules import Constant, Linear
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    return without_critics("countdown_rloo", rloo.Config(**shared(), kl=None))
+
+
+def without_critics(name: str, last: rloo.Config) -> Experiment:
+    """The base experiment with another last stage, on a model without value heads."""
+    base = countdown_rlsp.get_config()
+    model = dataclasses.replace(base.model, value_heads=())
+    return dataclasses.replace(base, name=name, model=model, stages=(*base.stages[:2], last))
+
+
+def shared() -> dict:
+    """What the critic-free experiments have in common with their base: 256 responses a step, the same streams."""
+    last = countdown_rlsp.get_config().stages[2]
+    assert isinstance(last, ppo.Config)
+    correctness, exploration = last.streams
+    return dict(
+        num_steps=last.num_steps,
+        prompts_per_step=32,
+        samples_per_prompt=8,
+        sampling=last.sampling,
+        streams=(
+            rewards.Stream("correctness", correctness.kernel),
+            rewards.Stream("exploration", exploration.kernel, weight=Constant(0.5)),
+        ),
+        entropy_coef=last.entropy_coef,
+        micro_batches=8,
+        optimizer=AdamW(Linear(1e-3, 3e-4, 60)),  # one update a step, where the base has eight
+    )
