@@ -70,6 +70,16 @@ class Cosine:
         return self.peak * jnp.where(step < self.warmup_steps, warm, cosine)
 
 
+@dataclasses.dataclass(frozen=True)
+class Complement:
+    """1 − α, where α is the schedule given: two weights that always add up to 1."""
+
+    schedule: Schedule
+
+    def __call__(self, step: ArrayLike) -> jax.Array:
+        return 1.0 - self.schedule(step)
+
+
 def _check_positive(schedule) -> None:
     if schedule.num_steps < 1:
         raise UserError(f"num_steps is {schedule.num_steps}; a schedule needs at least 1 step.")

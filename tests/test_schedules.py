@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.schedules import Constant, Cosine, Linear, Schedule
+from rlsp_jax.schedules import Complement, Constant, Cosine, Linear, Schedule
 
-SCHEDULES = [Constant(0.3), Linear(1.0, 0.2, 10), Cosine(2.0, 20, warmup_steps=5), Cosine(2.0, 4, warmup_steps=4)]
+SCHEDULES = [
+    Constant(0.3),
+    Linear(1.0, 0.2, 10),
+    Cosine(2.0, 20, warmup_steps=5),
+    Cosine(2.0, 4, warmup_steps=4),
+    Complement(Linear(0.1, 0.9, 10)),
+]
 
 
 def curve(schedule, steps):
@@ -30,6 +36,11 @@ def test_cosine_warms_up_to_its_peak_and_falls_along_half_a_cosine():
         share = 0.1 + 0.9 * (1 + math.cos(math.pi * (step - 4) / 20)) / 2
         np.testing.assert_allclose(schedule(step), 2.0 * share, rtol=1e-5)
     np.testing.assert_allclose(curve(schedule, [24, 30, 1000]), [0.2] * 3, rtol=1e-5)
+
+
+def test_a_schedule_and_its_complement_add_up_to_one():
+    alpha = Linear(0.1, 0.9, 4)
+    np.testing.assert_allclose(curve(Complement(alpha), range(6)), [0.9, 0.7, 0.5, 0.3, 0.1, 0.1], rtol=1e-6)
 
 
 def test_the_first_step_of_a_warm_up_already_learns():

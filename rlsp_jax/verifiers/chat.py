@@ -75,6 +75,7 @@ class Reply(NamedTuple):
 
     text: str | None
     reason: str = ""
+    finished: bool = True  # False: the longest reply allowed cut it off
 
 
 class Spent(NamedTuple):
@@ -137,8 +138,8 @@ class ChatClient:
 
         async def work(index: int) -> None:
             async with free:
-                text, reason = await self._chat(http, chats[index], accept, due)
-            replies[index] = Reply(text and self._without_key(text), self._without_key(reason)[:MAX_REASON])
+                text, reason, finished = await self._chat(http, chats[index], accept, due)
+            replies[index] = Reply(text and self._without_key(text), self._without_key(reason)[:MAX_REASON], finished)
 
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
@@ -198,8 +199,8 @@ class ChatClient:
             case _ if status != 200:
                 self._tokens -= reserved
         match status, content:
-            case 200, {"choices": [{"message": {"content": str(text)}}, *_]} if accept(text):
-                return Reply(text), None
+            case 200, {"choices": [{"message": {"content": str(text)}, **more}, *_]} if accept(text):
+                return Reply(text, finished=more.get("finish_reason") != "length"), None
             case 200, _:
                 return Reply(None, MALFORMED), 0.0
             case _, {"error": {"message": str(message)}} | {"error": str(message)} | {"message": str(message)}:

@@ -103,7 +103,7 @@ class HttpJudgeClient:
         """The efforts of (question, response) pairs, in order, within the endpoint's deadline."""
         chats = [chat(question, response, self._config) for question, response in items]
         replies = self._chats.ask(chats, accept=lambda text: read_effort(text, self._config.top) is not None)
-        return [self._effort(text, reason) for text, reason in replies]
+        return [self._effort(reply.text, reply.reason) for reply in replies]
 
     def _effort(self, text: str | None, reason: str) -> Effort:
         effort = None if text is None else read_effort(text, self._config.top)

@@ -1,10 +1,8 @@
 """Effort judges: the one behind HTTP against a real server on this machine, the lexical one against counts by hand."""
 
 import asyncio
-import contextlib
 import dataclasses
 import email.utils
-import functools
 import json
 import re
 import signal
@@ -13,9 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,62 +20,7 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.verifiers.chat import Endpoint
 from rlsp_jax.verifiers.judge import Effort, EffortJudge, HttpJudge, read_effort, without_middle
 from rlsp_jax.verifiers.lexical_judge import LexicalJudge
-
-KEY = "sk-hush-hush"
-
-
-class Server(ThreadingHTTPServer):
-    """Answers each request by `answer(request, number of the request)`: (status, headers, content); None hangs."""
-
-    daemon_threads = True
-    request_queue_size = 64  # with the usual 5 a burst of connections may wait for a second
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests, self.headers, self.paths = [], [], []
-        self.in_flight = self.most_in_flight = 0
-        self.lock, self.released = threading.Lock(), threading.Event()
-        self.answer = lambda request, number: graded(7)
-
-    def handle_error(self, request, client_address):
-        pass  # a client that was cut short leaves in mid-sentence
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self):
-        server = self.server
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with server.lock:
-            server.requests.append(request)
-            server.headers.append(self.headers)
-            server.paths.append(self.path)
-            number = len(server.requests)
-            server.in_flight += 1
-            server.most_in_flight = max(server.most_in_flight, server.in_flight)
-        reply = server.answer(request, number)
-        with server.lock:
-            server.in_flight -= 1
-        if reply is None:
-            server.released.wait(10)
-            return
-        status, headers, content = reply
-        with contextlib.suppress(OSError):  # who asked may have gone
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            for part in [content] if isinstance(content, bytes) else content:
-                self.wfile.write(part)
-
-    def log_message(self, format, *args):
-        pass
-
-
-def said(text, **more):
-    """A reply in which the model says `text`."""
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}], **more}).encode()
+from tests.verifiers.chat_server import KEY, reachable, said, serving
 
 
 def graded(score, **more):
@@ -99,31 +40,20 @@ def shown(request):
 
 @pytest.fixture
 def server():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with serving() as server:
+        server.answer = lambda request, number: graded(7)
         yield server
-        server.released.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("JUDGE_KEY", KEY)
-    monkeypatch.setattr(httpx, "create_ssl_context", certificates)  # read once for all tests
-
-
-certificates = functools.cache(httpx.create_ssl_context)
+def environment():
+    with reachable():
+        yield
 
 
 def config(server, max_chars=16_000, **knobs):
-    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     quick = dict(api_key_variable="JUDGE_KEY", backoff=0.01, max_backoff=0.02, timeout=2.0, deadline=4.0, max_tries=3)
-    return HttpJudge(Endpoint("some-model", url, **(quick | knobs)), max_chars=max_chars)
+    return HttpJudge(Endpoint("some-model", server.url, **(quick | knobs)), max_chars=max_chars)
 
 
 def judge(server, *responses, **knobs):
