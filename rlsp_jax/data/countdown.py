@@ -10,7 +10,7 @@ import random
 import zlib
 
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data.countdown_search import join, moves, solutions
+from rlsp_jax.data.countdown_search import join, moves, solution_values, solutions
 from rlsp_jax.data.source import Split
 from rlsp_jax.records import Problem
 
@@ -58,7 +58,7 @@ class Countdown:
         for _ in range(_MAX_DRAWS):
             values, target = self._draw(rng)
             if 1 <= target <= self.max_target and self.split_of(values, target) == split:
-                return _make_problem(values, target, number=number, level=_level(values))
+                return _with_steps(_make_problem(values, target, number=number, level=_level(values)))
         raise UserError(
             f"No {split} problem turned up in {_MAX_DRAWS} draws of {self}; "
             "raise max_number or max_target, or move heldout_share."
@@ -83,7 +83,8 @@ class Countdown:
                 )
             values, target = identity(self.problem("heldout", draw))
             if (values, target) not in found:
-                found[values, target] = _make_problem(values, target, number=len(found), level=level(values, target))
+                problem = _make_problem(values, target, number=len(found), level=level(values, target))
+                found[values, target] = _with_steps(problem)
                 last_new = draw
             draw += 1
         return list(found.values())
@@ -155,6 +156,11 @@ def _parse_number(word: str) -> int:
 
 def _make_problem(numbers: tuple[int, ...], target: int, *, number: int, level: str) -> Problem:
     return Problem(number, level, question_text(numbers, target), {"numbers": list(numbers), "target": target})
+
+
+def _with_steps(problem: Problem) -> Problem:
+    """The problem with the values of a reference solution."""
+    return dataclasses.replace(problem, steps=tuple(map(str, solution_values(*identity(problem)))))
 
 
 def _level(numbers: tuple[int, ...]) -> str:

@@ -80,6 +80,16 @@ def _solvable(values: tuple[int, ...], target: int) -> bool:
 
 
 @functools.lru_cache(maxsize=1 << 14)
+def solution_values(numbers: tuple[int, ...], target: int) -> tuple[int, ...]:
+    """What the moves of the first solution that a search meets result in, the target last; empty without a solution."""
+    if len(numbers) == 1 or not solvable(numbers, target):
+        return ()
+    leads = (move for move in distinct_moves(numbers) if solvable(join(numbers, move, move.value), target))
+    move = next(leads)
+    return (move.value, *solution_values(join(numbers, move, move.value), target))
+
+
+@functools.lru_cache(maxsize=1 << 14)
 def solutions(numbers: tuple[int, ...], target: int) -> tuple[str, ...]:
     """One expression per distinct solution, in the order a search meets them; empty when there is none.
 

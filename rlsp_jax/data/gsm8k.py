@@ -1,6 +1,7 @@
 """GSM8K: grade-school word problems with worked solutions (Cobbe et al. 2021, 2110.14168)."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from rlsp_jax.common.errors import UserError
@@ -8,6 +9,7 @@ from rlsp_jax.data.gold import MARKER
 from rlsp_jax.data.jsonl import read_objects
 from rlsp_jax.data.problems import Part, ProblemSet, Row
 
+_VALUES = re.compile(r"<<[^<>]*=\s*([^<>=]+?)\s*>>")  # a calculator's result: `<<48/2=24>>`
 _MOST_STEPS = 8  # longer solutions are rare: they are one level
 
 
@@ -41,4 +43,4 @@ def _make_row(question: object, solution: object, place: str) -> Row:
         raise UserError(f"{place} has no gold answer after {MARKER}; use the files of the published release.")
     count = len(steps.strip().splitlines())
     level = f"{_MOST_STEPS}+ steps" if count >= _MOST_STEPS else f"{count} step{'s' * (count != 1)}"
-    return Row(question.strip(), answer.strip(), level)
+    return Row(question.strip(), answer.strip(), level, tuple(_VALUES.findall(steps)))

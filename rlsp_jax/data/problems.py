@@ -27,6 +27,7 @@ class Row(NamedTuple):
     question: str
     answer: str
     level: str
+    steps: tuple[str, ...] = ()  # values of the published solution's intermediate results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,4 +119,4 @@ def _training_rows(source: ProblemSet) -> tuple[Row, ...]:
 
 
 def _make_problem(number: int, row: Row) -> Problem:
-    return Problem(number, row.level, row.question, {"answer": row.answer})
+    return Problem(number, row.level, row.question, {"answer": row.answer}, row.steps)

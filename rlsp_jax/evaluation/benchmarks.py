@@ -8,20 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from rlsp_jax.common.codes import StopReason, Verdict
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.evaluation.estimators import bootstrap_interval, majority_correct, pass_at_k
+from rlsp_jax.evaluation.estimators import bootstrap_interval, majority_correct, pass_at_k, rerank_correct
 from rlsp_jax.evaluation.respond import Responder
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.records import Behaviors, EvalResult, Problem, Sample
-from rlsp_jax.types import Params, PRNGKeyArray
+from rlsp_jax.types import Params, PRNGKeyArray, Rollout
 from rlsp_jax.verifiers import Verifier
 
 GREEDY = -1
 
 # responses and whether each is right → what they do (`behaviors.mean_behaviors`)
 Describe = Callable[[Sequence[str], Sequence[bool]], Behaviors]
+
+# responses → an outcome model's p(correct) of each, which every process can read
+Rank = Callable[[Rollout], Float[Array, " batch"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +56,14 @@ class Eval:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """An eval with all it needs: its problems, who answers them, who votes and who describes."""
+    """An eval with all it needs: its problems, who answers them, who votes, who describes and who ranks, if anyone."""
 
     config: Eval
     problems: Sequence[Problem]
     responder: Responder
     verifier: Verifier
     describe: Describe
+    rank: Rank | None = None
 
     def __call__(
         self, policy: Params, key: PRNGKeyArray, *, stage: str, step: int
@@ -86,6 +91,7 @@ class Evaluator:
             rollout = responder.generate(policy, prompts, key, greedy=number == GREEDY)
             outcome = responder.verify(rollout, rows).outcome
             outcome, lengths, reasons = jax.device_get((outcome, rollout.mask.sum(axis=1), rollout.stop_reason))
+            scores = None if self.rank is None else np.asarray(self.rank(rollout)).tolist()
             texts = responder.texts(rollout, range(len(asked)))
             answers = [found.extracted for found in responder.outcomes(asked, texts)]
             for i, problem in enumerate(asked):
@@ -102,6 +108,7 @@ class Evaluator:
                     stop_reason=StopReason(reasons[i]).name.lower(),
                     verdict=Verdict(outcome[i]).name.lower(),
                     answer=answers[i],
+                    score=None if scores is None else scores[i],
                 )
 
 
@@ -115,6 +122,7 @@ def summarize(
     by_problem = list(_by_problem(drawn))
     correct = np.asarray([sum(_right(s) for s in group) for group in by_problem])
     total = np.asarray([len(group) for group in by_problem])
+    ranked = [[(s.score, _right(s)) for s in group if s.score is not None] for group in by_problem]
     majority = [majority_correct([(_vote(verifier, s), _right(s)) for s in group]) for group in by_problem]
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k < config.samples] + [config.samples] * (config.samples > 0)
     described = drawn or greedy
@@ -139,6 +147,7 @@ def summarize(
         unknown=len(samples) - len(known),
         tokens_generated=sum(sample.num_tokens for sample in samples),
         seconds=seconds,
+        rerank_at={str(config.samples): _mean(map(rerank_correct, ranked))} if any(ranked) else {},
     )
 
 

@@ -15,6 +15,7 @@ from rlsp_jax.data import Tokenizer, encode_prompts, token_table
 from rlsp_jax.generation import SamplingConfig, make_generate_fn
 from rlsp_jax.models import ActorCritic
 from rlsp_jax.records import Problem
+from rlsp_jax.rewards.reference_steps import encode_steps
 from rlsp_jax.sharding import check_rows, own_rows, place_own_rows, place_rows, replicated
 from rlsp_jax.types import Params, PRNGKeyArray, PromptBatch, PyTree, Rollout, TokenBytes, Verdicts
 from rlsp_jax.verifiers import Outcome, VerifierPool
@@ -71,10 +72,11 @@ class Responder:
         tokens, mask = encode_prompts(self._judge.tokenizer, problems, max_prompt=self._max_prompt)
         number = np.asarray([problem.number for problem in problems], np.int32)
         truth = self._judge.checker.encode_truth(problems)
-        repeated = jax.tree.map(lambda x: np.repeat(x, samples, axis=0), (tokens, mask, number, truth))
-        tokens, mask, number, truth = repeated
+        steps = encode_steps(problems)
+        repeated = jax.tree.map(lambda x: np.repeat(x, samples, axis=0), (tokens, mask, number, truth, steps))
+        tokens, mask, number, truth, steps = repeated
         sample = np.tile(np.arange(first, first + samples, dtype=np.int32), len(problems))
-        return PromptBatch(*place_rows(self._mesh, (tokens, mask, number, sample, truth)))
+        return PromptBatch(*place_rows(self._mesh, (tokens, mask, number, sample, truth, steps)))
 
     def generate(self, policy: Params, prompts: PromptBatch, key: PRNGKeyArray, *, greedy: bool = False) -> Rollout:
         """One response per row."""

@@ -156,3 +156,11 @@ def test_parse_question_accepts_how_people_type():
 def test_malformed_questions_get_one_clear_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence):
         parse_question(text)
+
+
+def test_problems_come_with_the_values_of_a_reference_solution_and_typed_ones_without():
+    drawn, held = Countdown().problems("train", 0, 20), Countdown().heldout(20)
+    for problem in (*drawn, *held):
+        values, target = identity(problem)
+        assert len(problem.steps) == len(values) - 1 and problem.steps[-1] == str(target)
+    assert parse_question("3 7 12 = 33").steps == ()

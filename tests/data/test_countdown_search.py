@@ -2,8 +2,18 @@ import itertools
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rlsp_jax.data.countdown_search import distinct_moves, join, join_text, moves, solutions, solvable
+from rlsp_jax.data.countdown_search import (
+    distinct_moves,
+    join,
+    join_text,
+    moves,
+    solution_values,
+    solutions,
+    solvable,
+)
 
 PRIME = 2**61 - 1
 
@@ -102,3 +112,13 @@ def test_solvable_ignores_the_order_of_the_numbers():
 def test_join_text_parenthesises_operands_but_not_the_whole():
     assert join_text(join_text("3", "*", "7"), "+", "12") == "(3*7)+12"
     assert join_text("5", "-", join_text("12", "/", "4")) == "5-(12/4)"
+
+
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=4).map(tuple), st.integers(1, 60))
+def test_the_values_of_a_solution_are_those_of_moves_that_lead_to_the_target(numbers, target):
+    values = solution_values(numbers, target)
+    assert bool(values) == solvable(numbers, target)
+    states = {numbers}
+    for value in values:
+        states = {join(state, move, value) for state in states for move in moves(state) if move.value == value}
+    assert states == {numbers} or (len(values) == len(numbers) - 1 and (target,) in states)

@@ -38,7 +38,7 @@ def test_the_gold_answer_follows_the_mark_and_the_level_is_the_number_of_steps(t
     rows = GSM8K(folder=write_gsm8k(tmp_path)).read("train")
     assert len(rows) == 12
     assert rows == sorted(rows)  # of one order, whatever the files'
-    assert Row("A train farmer has 2 hens and buys 1,002 more. How many?", "1,004", "2 steps") in rows
+    assert Row("A train farmer has 2 hens and buys 1,002 more. How many?", "1,004", "2 steps", ("1004",)) in rows
 
 
 def test_long_solutions_are_one_level(tmp_path):
@@ -112,3 +112,10 @@ def test_the_real_release_is_read_as_a_whole(tmp_path):
     first = source.problems("train", 0, 7473)
     assert len({problem.question for problem in first}) == 7473 == source.epoch_size()
     assert not {problem.question for problem in first} & {problem.question for problem in source.heldout(1319)}
+
+
+def test_the_steps_of_a_reference_are_the_calculators_results_in_order(tmp_path):
+    solution = "Half: 48/2 = <<48/2=24>>24.\nAll: $72 = <<48+24= 72 >>72, <<1=2=.5>>, <<no sum>> and <<3*4=>>.\n#### 72"
+    write_lines(tmp_path / "test.jsonl", [{"question": "Q?", "answer": solution}])
+    assert [row.steps for row in GSM8K(folder=tmp_path).read("test")] == [("24", "72", ".5")]
+    assert [problem.steps for problem in GSM8K(folder=tmp_path).heldout(1)] == [("24", "72", ".5")]

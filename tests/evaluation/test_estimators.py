@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlsp_jax.evaluation.estimators import bootstrap_interval, majority_correct, pass_at_k
+from rlsp_jax.evaluation.estimators import (
+    accuracy,
+    area_under_curve,
+    bootstrap_interval,
+    cross_entropy,
+    expected_calibration_error,
+    majority_correct,
+    pass_at_k,
+    reliability,
+    rerank_correct,
+)
 
 
 def slow_pass_at_k(right: int, total: int, k: int) -> float:
@@ -81,3 +91,70 @@ def test_a_bootstrap_interval_holds_the_mean_and_shrinks_with_the_square_root_of
 
 def test_no_problems_give_no_number():
     assert all(map(math.isnan, bootstrap_interval([]))) and math.isnan(pass_at_k(np.asarray([]), np.asarray([]), 1))
+
+
+# ---- reranking and predictions ----
+
+predictions = st.lists(
+    st.tuples(st.one_of(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), st.floats(0, 1)), st.booleans()), min_size=1
+)
+
+
+@given(predictions)
+def test_reranking_takes_the_first_sample_of_the_highest_score(samples):
+    best, right = -1.0, False
+    for score, correct in samples:
+        if score > best:
+            best, right = score, correct
+    assert rerank_correct(samples) == float(right)
+
+
+def test_reranking_without_samples_is_wrong_and_a_tie_goes_to_the_first():
+    assert rerank_correct([]) == 0.0
+    assert rerank_correct([(0.5, True), (0.5, False)]) == 1.0 and rerank_correct([(0.5, False), (0.5, True)]) == 0.0
+
+
+@given(predictions)
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_the_right_order(cases):
+    said, true = map(np.asarray, zip(*cases, strict=True))
+    pairs = [(a > b) + 0.5 * (a == b) for a, yes in cases if yes for b, other in cases if not other]
+    expected = float(np.mean(pairs)) if pairs else math.nan
+    assert area_under_curve(said, true) == pytest.approx(expected, nan_ok=True)
+
+
+@given(predictions, st.integers(1, 12))
+def test_bins_count_average_and_compare_every_prediction_once(cases, bins):
+    said, true = map(np.asarray, zip(*cases, strict=True))
+    found, gap = reliability(said, true, bins), 0.0
+    for i in range(bins):
+        inside = [(p, t) for p, t in cases if int(p * bins) == i or (p == 1 and i == bins - 1)]
+        assert found.counts[i] == len(inside)
+        if inside:
+            means = np.mean(inside, axis=0)
+            assert (found.predicted[i], found.observed[i]) == pytest.approx(tuple(means))
+            gap += len(inside) / len(cases) * abs(means[0] - means[1])
+        else:
+            assert math.isnan(found.predicted[i]) and math.isnan(found.observed[i])
+    assert expected_calibration_error(found) == pytest.approx(gap)
+
+
+def test_predictions_that_are_drawn_to_come_true_have_the_closed_forms_of_a_uniform_chance():
+    """p uniform and true with chance p: cross-entropy 1/2 nat, accuracy 3/4, AUC 5/6, no calibration error."""
+    rng = np.random.default_rng(0)
+    said = rng.uniform(size=400_000)
+    true = rng.uniform(size=said.size) < said
+    assert cross_entropy(said, true) == pytest.approx(1 / 2, abs=5e-3)
+    assert accuracy(said, true) == pytest.approx(3 / 4, abs=5e-3)
+    assert area_under_curve(said, true) == pytest.approx(5 / 6, abs=5e-3)
+    assert expected_calibration_error(reliability(said, true, 10)) == pytest.approx(0, abs=5e-3)
+    shifted = np.clip(said * 0.5 + 0.5, 0, 1)  # says 1/2 + p/2 where p is true: off by (1 − p)/2, 1/4 on average
+    assert expected_calibration_error(reliability(shifted, true, 10)) == pytest.approx(1 / 4, abs=5e-3)
+
+
+def test_a_sure_prediction_that_is_wrong_costs_a_finite_number_and_half_is_a_no():
+    assert cross_entropy(np.asarray([0.0]), np.asarray([True])) == pytest.approx(-math.log(1e-7))
+    assert cross_entropy(np.asarray([1.0, 0.0]), np.asarray([True, False])) == 0
+    assert accuracy(np.asarray([0.5, 0.5]), np.asarray([False, True])) == 0.5
+    nothing = np.asarray([], float), np.asarray([], bool)
+    assert all(math.isnan(measure(*nothing)) for measure in (cross_entropy, accuracy, area_under_curve))
+    assert math.isnan(expected_calibration_error(reliability(*nothing, 4)))

@@ -143,6 +143,32 @@ def test_rates_are_those_counted_by_hand_and_leave_unknown_verdicts_out(evaluate
     assert result.maj_interval[0] <= result.maj_at["4"] <= result.maj_interval[1]
 
 
+SCORES = {  # of (problem, sample); unknown verdicts count in no rate, whatever their score
+    **{(10, i): score for i, score in enumerate([0.2, 0.1, 0.9, 0.3])},
+    **{(11, i): score for i, score in enumerate([0.1, 0.1, 0.7, 0.7])},
+    **{(12, i): score for i, score in enumerate([1.0, 0.5, 0.5, 0.2])},
+}
+
+
+def test_an_outcome_model_picks_the_sample_that_it_scores_highest_the_first_of_equals(scripted):
+    def rank(rollout):
+        places = zip(rollout.prompts.problem.tolist(), rollout.prompts.sample.tolist(), strict=True)
+        return jnp.asarray([SCORES[place] for place in places], jnp.float32)
+
+    evaluator = Evaluator(CONFIG, PROBLEMS, scripted(SCRIPT), VERIFIER, mean_behaviors, rank)
+    results, samples = evaluator({}, KEY, stage="ppo", step=7)
+    found = {result.level: result.rerank_at for result in results}
+    # of problem 10 a wrong one is best, of 11 a right one ties with a wrong one behind it, of 12 too
+    assert found == {"all": {"4": pytest.approx(2 / 3)}, "sums": {"4": 0.0}, "others": {"4": 1.0}}
+    scores = {(s.problem, s.sample): s.score for s in samples if s.sample != GREEDY}
+    assert scores == pytest.approx(SCORES)
+
+
+def test_without_an_outcome_model_nothing_is_scored_or_reranked(evaluated):
+    results, samples = evaluated
+    assert {s.score for s in samples} == {None} and [r.rerank_at for r in results.values()] == [{}] * 3
+
+
 def test_levels_are_summed_up_apart(evaluated):
     results, samples = evaluated
     assert set(results) == {"all", "sums", "others"}
