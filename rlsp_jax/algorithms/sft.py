@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,22 @@ import optax
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_sum
-from rlsp_jax.data import SearchTraces
+from rlsp_jax.data import DemonstrationSource
 from rlsp_jax.models import ActorCritic, token_logprobs
 from rlsp_jax.optim import AdamW, make_optimizer
 from rlsp_jax.schedules import Cosine
 from rlsp_jax.types import Demonstrations, Params, TrainState
+
+
+@runtime_checkable
+class Imitation(Protocol):
+    """What an update asks of whoever imitates: this stage, or one that imitates its own responses."""
+
+    @property
+    def optimizer(self) -> AdamW: ...
+
+    @property
+    def micro_batches(self) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Config:
 
     kind: ClassVar[str] = "sft"
 
-    demonstrations: SearchTraces
+    demonstrations: DemonstrationSource
     num_steps: int = 3000
     batch_size: int = 4  # rows of one step
     row_length: int = 160  # tokens of a row; demonstrations are packed into it
@@ -45,8 +56,12 @@ class Config:
         if self.max_bad_steps < 1:
             raise UserError(f"max_bad_steps is {self.max_bad_steps}; it must be at least 1.")
 
+    def watched(self, step: int, every: int) -> bool:
+        """Whether an eval with `every` looks at this step: never, since nothing is drawn."""
+        return False
 
-def init_state(config: Config, params: Params) -> TrainState:
+
+def init_state(config: Imitation, params: Params) -> TrainState:
     """The state before the first step."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -59,7 +74,7 @@ def init_state(config: Config, params: Params) -> TrainState:
     )
 
 
-def _optimizer(config: Config):
+def _optimizer(config: Imitation):
     """Of the policy; the critics, which have no gradient here, do not decay either."""
     return make_optimizer(policy=config.optimizer, value=dataclasses.replace(config.optimizer, weight_decay=0.0))
 
@@ -67,7 +82,7 @@ def _optimizer(config: Config):
 UpdateFn = Callable[[TrainState, Demonstrations], tuple[TrainState, dict[str, jax.Array]]]
 
 
-def make_update_fn(model: ActorCritic, config: Config) -> UpdateFn:
+def make_update_fn(model: ActorCritic, config: Imitation) -> UpdateFn:
     """`update(state, batch) -> (state, metrics)`, jitted; the given state is donated."""
     optimizer = _optimizer(config)
 

@@ -4,6 +4,7 @@ Prompts are padded on the left, so that in `prompt ++ response` every response b
 column. Masks say what is real; they are never read off token ids.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,3 +35,8 @@ def encode_prompts(
         tokens[row, max_prompt - len(ids) :] = ids
         mask[row, max_prompt - len(ids) :] = True
     return tokens, mask
+
+
+def with_suffix(problems: Sequence[Problem], suffix: str) -> list[Problem]:
+    """The problems as they are shown to a policy that expects a text, such as a label, after the question."""
+    return [dataclasses.replace(problem, question=problem.question + suffix) for problem in problems]

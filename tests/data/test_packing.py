@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlsp_jax.data import Countdown, SearchTraces, pack
+from rlsp_jax.data import Countdown, SearchTraces, pack, pack_ids
 
 LENGTH = 160
 
@@ -67,3 +67,33 @@ def test_a_demonstration_may_fill_a_row_exactly_and_is_never_cut(tokenizer):
 def test_a_demonstration_without_a_question_is_one_clear_sentence(tokenizer):
     with pytest.raises(ValueError, match=r"^The question of the demonstration 'answer: 1\+2' is empty"):
         pack(tokenizer, ["1 2 = 3\n", ""], ["answer: none", "answer: 1+2"], length=64)
+
+
+def test_ids_are_packed_as_they_are_and_never_encoded_again(tokenizer, demonstrations):
+    """Each response is spelt letter by letter: its text would be encoded in fewer ids."""
+    pairs = []
+    for question, response in demonstrations[:9]:
+        spelt = [id for letter in response for id in tokenizer.encode(letter)]
+        assert len(spelt) > len(tokenizer.encode(response))
+        pairs.append((tokenizer.encode(question), spelt[: LENGTH - 40]))
+    packed = pack_ids(pairs, length=LENGTH, pad_id=tokenizer.pad_id)
+    found = []
+    for tokens, segments, mask in zip(*packed, strict=True):
+        for number in range(1, segments.max() + 1):
+            own = segments == number
+            found.append((tokens[own & ~mask].tolist(), tokens[own & mask].tolist()))
+    assert found == pairs
+
+
+def test_texts_and_their_ids_are_packed_alike(tokenizer, demonstrations):
+    encode, eos = tokenizer.encode, tokenizer.eos_id
+    pairs = [(encode(question), [*encode(response), eos]) for question, response in demonstrations]
+    ours = pack_ids(pairs, length=LENGTH, pad_id=tokenizer.pad_id)
+    theirs = pack(tokenizer, *zip(*demonstrations, strict=True), length=LENGTH)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+@pytest.mark.parametrize("pair", [([], [5, 6]), ([4, 5], [6, 7, 8])])
+def test_a_pair_without_a_prompt_or_too_long_for_a_row_is_refused(pair):
+    with pytest.raises(ValueError, match="for rows of 4"):
+        pack_ids([pair], length=4, pad_id=0)
