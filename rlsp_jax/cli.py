@@ -1,4 +1,4 @@
-"""The command line: `rlsp train | evaluate | sample | verify | report | compare | config`.
+"""The command line: `rlsp train | evaluate | sample | verify | demonstrations | report | compare | config`.
 
 A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with everything saved. What a command does
 not need is not imported: `rlsp --help` and `rlsp report` start without JAX.
@@ -43,6 +43,7 @@ def train(
     set_: Overrides = (),
     overwrite: Flag = False,
     resume: bool = True,
+    reuse: Annotated[Path | None, arg(metavar="WORKDIR")] = None,
     tensorboard: Flag = False,
 ) -> None:
     """Run an experiment, or go on with it, and write its report.
@@ -53,6 +54,7 @@ def train(
         set_: Change a field, as in stages.1.num_steps=40. May be given many times.
         overwrite: Remove the run in the workdir and start anew.
         resume: Go on with the run in the workdir; --no-resume refuses if there is one.
+        reuse: Take the stages that both runs begin with from another run, instead of training them again.
         tensorboard: Write TensorBoard events too.
     """
     from rlsp_jax.training.environment import set_up_process
@@ -71,8 +73,15 @@ def train(
         _write_report(workdir)
     else:
         set_up_process()
-        flags = dict(overwrite=overwrite, tensorboard=tensorboard)
-        run_training(loaded, workdir, Display(console), report=_write_report, **flags)
+        run_training(
+            loaded,
+            workdir,
+            Display(console),
+            overwrite=overwrite,
+            reuse=reuse,
+            tensorboard=tensorboard,
+            report=_write_report,
+        )
     _show_stages(console, workdir / SUMMARY_FILE)
     print(f"Report: {workdir / 'report.html'}" if _has_report() else f"{NO_REPORT}, then rlsp report {workdir}")
 
@@ -83,6 +92,7 @@ def evaluate(
     /,
     problems: Annotated[int | None, arg(metavar="INT")] = None,
     samples: Annotated[int | None, arg(metavar="INT")] = None,
+    scaling: Flag = False,
     as_json: Annotated[Flag, arg(name="json")] = False,
 ) -> None:
     """Evaluate a run's newest policy on held-out problems.
@@ -91,7 +101,9 @@ def evaluate(
         workdir: The run's folder.
         problems: How many held-out problems; the experiment's own number by default.
         samples: Responses drawn per problem beside the greedy one.
-        as_json: Print the shape of summary.json instead of a table.
+        scaling: Instead, answers from a part of the thinking and majority votes, at the ends of stages and of the
+            newest policy: what the run has not recorded yet is measured and recorded.
+        as_json: Print the shape of summary.json (of rows, with --scaling) instead of a table.
     """
     import dataclasses
 
@@ -99,7 +111,12 @@ def evaluate(
     from rlsp_jax.training.evaluate import closing_eval, evaluate_run, open_trained
     from rlsp_jax.training.progress import Display
 
+    if scaling and (problems is not None or samples is not None):
+        raise UserError("--scaling asks what the experiment's scalings say; leave --problems and --samples out.")
     set_up_process()
+    if scaling:
+        _scale(workdir, as_json=as_json)
+        return
     changes = {"problems": problems, "samples": samples}
     with open_trained(workdir, Display(Console(), enabled=not as_json)) as run:
         config = closing_eval(run.experiment)
@@ -146,7 +163,8 @@ def sample(
         sampling = own_sampling(run.experiment)
         if temperature is not None:
             sampling = dataclasses.replace(sampling, temperature=temperature)
-        think = make_think_fn(run, load_policy(run)[-1], sampling, seed=seed)
+        index, _, policy = load_policy(run)
+        think = make_think_fn(run, policy, sampling, suffix=run.prompt_suffix(index), seed=seed)
         if problem is not None:
             _think(console, think, problem, samples)
             return
@@ -165,15 +183,28 @@ def verify(
     workers: Annotated[int | None, arg(metavar="INT")] = None,
     deadline: float = 2.0,
     overwrite: Flag = False,
+    retry_unknown: Flag = False,
+    fallback: bool = True,
+    forgive_percent: bool = True,
+    unevaluated: Flag = False,
+    decimal_comma: Flag = False,
+    tolerance: float = 0.0,
 ) -> None:
     """Judge the mathematical answers in a file, or go on with it.
 
     Args:
         input: One JSON object a line: id, answer (the gold one), and a bare prediction or a whole response.
-        output: One JSON object a line: id, verdict (correct, wrong or unknown), extracted and reason.
+        output: One JSON object a line: id, verdict (correct, wrong or unknown), extracted, reason, and the settings
+            (the last five options) where they are not the default ones.
         workers: Processes that judge; one for each core by default.
         deadline: Seconds for a row, after which it is unknown.
         overwrite: Remove the output and start anew.
+        retry_unknown: Judge again the rows of the output that timed out or crashed.
+        fallback: In a response without a box or a marker, take the last formula or number.
+        forgive_percent: 12% is right for a gold 12 (and always for a gold 0.12).
+        unevaluated: Arithmetic that is left to do, such as 2^{10} or 56/8, is right for the number it comes to.
+        decimal_comma: 1,5 is one and a half, and no pair.
+        tolerance: The relative error that is forgiven where the gold is no whole number.
     """
     from rlsp_jax.verifiers import VerifierPool
     from rlsp_jax.verifiers.bare import BareAnswers
@@ -181,16 +212,111 @@ def verify(
     from rlsp_jax.verifiers.math import Math
     from rlsp_jax.verifiers.progress import Progress
 
+    if overwrite and retry_unknown:
+        raise UserError("--overwrite judges all rows, and --retry-unknown some of them; give one of the two.")
+    math = Math(fallback, forgive_percent, unevaluated, decimal_comma, tolerance)
+    settings = {name: value for name, value in vars(math).items() if value != getattr(Math(), name)}
     num_workers = _num_cores() if workers is None else workers
     memory = 2048 if sys.platform.startswith("linux") else None  # megabytes, far more than a judge needs
-    verifier = BareAnswers(Math())
     with (
-        VerifierPool(verifier, num_workers=num_workers, deadline=deadline, memory_limit_mb=memory) as pool,
+        VerifierPool(BareAnswers(math), num_workers=num_workers, deadline=deadline, memory_limit_mb=memory) as pool,
         Progress(Console(stderr=True), input) as progress,
     ):
-        tally = verify_file(input, output, pool, overwrite=overwrite, show=progress.show)
+        tally = verify_file(
+            input, output, pool, settings=settings, overwrite=overwrite, retry=retry_unknown, show=progress.show
+        )
     print(f"{tally} ({tally.judged:,} judged now, {progress.rate:,.0f} rows/s)")
+    if tally.failed:
+        rows, them = ("1 row", "it") if tally.failed == 1 else (f"{tally.failed:,} rows", "them")
+        print(f"{rows} timed out or crashed; --retry-unknown --deadline {5 * deadline:g} judges {them} again.")
     if tally.bad:
+        sys.exit(1)
+
+
+@app.command
+def demonstrations(
+    *,
+    input: Annotated[Path, arg(metavar="FILE")],
+    output: Annotated[Path, arg(metavar="FILE")],
+    model: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")],
+    writer: Annotated[str | None, arg(metavar="NAME")] = None,
+    policy: Annotated[Path | None, arg(metavar="WORKDIR")] = None,
+    endpoint: Annotated[str, arg(metavar="URL")] = "https://api.openai.com/v1",
+    key_variable: Annotated[str | None, arg(metavar="VARIABLE")] = "OPENAI_API_KEY",
+    samples: int = 4,
+    wrong: int = 2,
+    temperature: float = 1.0,
+    max_tokens: int = 4096,
+    in_flight: int = 8,
+    budget: Annotated[int | None, arg(metavar="TOKENS")] = None,
+    overwrite: Flag = False,
+) -> None:
+    """Write traces of trial, error and self-verification for the problems in a file, or go on with it.
+
+    Each model attempts each problem; the writer criticizes the attempts, merges them into one trace and writes that
+    anew. Traces whose answer is correct are kept, for SFT to imitate with data.JSONLDemonstrations.
+
+    Args:
+        input: One JSON object a line: a problem and its answer, and an id if there is one.
+        output: One JSON object a line: question, response and where it came from. Problems without a trace, and why,
+            are in FILE.dropped.
+        model: Attempts the problems. May be given many times.
+        writer: The model that criticizes, merges and rewrites; by default the first that attempts.
+        policy: A run's folder, whose newest policy attempts the problems too.
+        endpoint: What stands before /chat/completions.
+        key_variable: The environment variable that holds the endpoint's key; None sends no key.
+        samples: Attempts of each model.
+        wrong: Wrong attempts that a trace goes through, at most.
+        temperature: Of the attempts; all else is written at 0.
+        max_tokens: Of one reply; what is longer is not used.
+        in_flight: Requests at a time.
+        budget: Tokens that a model may cost, prompts and replies together.
+        overwrite: Remove the output and start anew.
+    """
+    from rlsp_jax.data.trace_files import read_tasks, write_traces
+    from rlsp_jax.data.trial_and_error import Recipe
+    from rlsp_jax.training.environment import set_up_process
+    from rlsp_jax.training.progress import Display
+    from rlsp_jax.training.trace_authors import failures, open_authors
+    from rlsp_jax.verifiers import Endpoint, Math, VerifierPool
+
+    if not model:
+        raise UserError("Nobody attempts the problems; name a model with --model.")
+    set_up_process()
+    console = Console(stderr=True)
+    writes = Endpoint(
+        writer or model[0],
+        endpoint,
+        key_variable,
+        max_in_flight=in_flight,
+        timeout=600.0,  # seconds that a long reply may take
+        deadline=3600.0,  # and a stage of several problems
+        max_tokens=budget,
+        max_reply_tokens=max_tokens,
+        temperature=temperature,
+    )
+    memory = 2048 if sys.platform.startswith("linux") else None  # megabytes, far more than a judge needs
+    with (
+        VerifierPool(Math(), num_workers=_num_cores(), deadline=10.0, memory_limit_mb=memory) as pool,
+        open_authors(writes, model, Display(console), policy=policy) as authors,
+    ):
+        try:
+            tally = write_traces(
+                read_tasks(input),
+                output,
+                Recipe(samples=samples, wrong=wrong),
+                authors,
+                lambda items: [outcome.verdict for outcome in pool.verify(items)],
+                overwrite=overwrite,
+                show=lambda item, tally: _show_trace(console, item, tally),
+            )
+        finally:
+            for reason, number in failures(authors).most_common():
+                console.print(f"{number:,} × no reply from {reason}", highlight=False, markup=False, soft_wrap=True)
+    print(tally)
+    if tally.failed:
+        print("The same command asks again where there was no reply.")
+    if tally.bad or tally.failed:
         sys.exit(1)
 
 
@@ -263,6 +389,13 @@ def config(
             print(f"{path} = {value!r}")
 
 
+def _show_trace(console: Console, item: Any, tally: Any) -> None:
+    """A line for each problem: how it ended, or what is bad about its row."""
+    ended = f"{item.end}{item.reason and ': '}{item.reason}" if not hasattr(item, "fault") else f"bad row: {item.fault}"
+    name = item.id if hasattr(item, "fault") else item.task.id
+    console.print(f"{name}: {ended}", highlight=False, markup=False, soft_wrap=True)
+
+
 def _num_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -301,14 +434,41 @@ def _show_stages(console: Console, summary_file: Path) -> None:
 
 def _show(console: Console, title: str, what: str, results: Mapping[str, Any]) -> None:
     """A table of evaluation results; nothing where there are none."""
-    table = Table(what, "problems", "greedy", "pass@1", "backtracks", "length", "truncated", title=title)
+    best = max((k for r in results.values() for k in (r or {}).get("rerank_at") or {}), key=float, default=None)
+    extra = () if best is None else (f"rerank@{best}",)
+    table = Table(what, "problems", "greedy", "pass@1", *extra, "backtracks", "length", "truncated", title=title)
     for name, result in results.items():
         if result is not None:
-            figures = (result["greedy"], result["pass_at"].get("1"), result["behaviors"]["backtracks"])
+            reranked = [(result.get("rerank_at") or {}).get(best) for _ in extra]
+            figures = (result["greedy"], result["pass_at"].get("1"), *reranked, result["behaviors"]["backtracks"])
             figures = (*figures, result["length"], result["truncated"])
             table.add_row(name, str(result["problems"]), *("–" if x is None else f"{x:.3f}" for x in figures))
     if table.row_count:
         console.print(table)
+
+
+def _scale(workdir: Path, *, as_json: bool) -> None:
+    """Measure what thinking and votes are worth in a run, and show what is recorded of it."""
+    from rlsp_jax.records import to_row
+    from rlsp_jax.training.evaluate import open_trained
+    from rlsp_jax.training.progress import Display
+    from rlsp_jax.training.scaling import scale_run
+
+    with open_trained(workdir, Display(Console(), enabled=not as_json)) as run:
+        results, grid = scale_run(run)
+    if as_json:
+        print(json.dumps({"scaling": [to_row(r) for r in results], "grids": [to_row(r) for r in grid]}, indent=2))
+        return
+    thinking = Table("stage", "step", "thinking", "tokens kept", "own answer", "summary model", title="Cut thinking")
+    for r in results:
+        part = f"{r.fraction:.0%}" if r.fraction else "as written" if r.budget is None else f"≤ {r.budget}"
+        summary = f"{r.summary:.3f}" if r.summarizer and r.summary == r.summary else "–"
+        thinking.add_row(r.stage, str(r.step), part, f"{r.kept:.1f}", f"{r.own:.3f}", summary)
+    votes = Table("stage", "step", "samples", "tokens", "accuracy", title="Majority votes")
+    for r in (r for r in grid if r.budget == max(other.budget for other in grid)):
+        votes.add_row(r.stage, str(r.step), str(r.k), f"{r.tokens:.1f}", f"{r.accuracy:.3f}")
+    for table in (thinking, votes):
+        Console().print(table)
 
 
 def _ask() -> str:

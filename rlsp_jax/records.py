@@ -4,6 +4,10 @@ run.json             RunInfo
 metrics.jsonl        one flat object per step: stage, step, seconds, then `area/name` → number
 evals/*.jsonl        EvalResult, one row per level and last one for all levels together
 samples/*.jsonl      Sample
+scaling/*.jsonl      ScalingResult, one row per fraction and budget and last one for whole responses
+grids/*.jsonl        GridResult, one row per k and budget, by evaluation
+calibration/*.jsonl  Calibration, by stage
+draws/*/*.jsonl      Draw
 summary.json         what a finished run showed (see `Summary`)
 """
 
@@ -13,13 +17,20 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rlsp_jax.common.errors import UserError
 
 RUN_FILE, METRICS_FILE, SUMMARY_FILE = "run.json", "metrics.jsonl", "summary.json"
 # Places in a config that decide no result; a stage goes by its number there and by its name in an override.
-OPERATIONAL = r"checkpoint_every|verifier_workers|problems\.(folder|data_dir)|stages\.\w+\.(max_logp_gap|max_bad_steps)"
+OPERATIONAL = (
+    r"checkpoint_every|verifier_workers|problems\.(folder|data_dir)|stages\.\w+\.(max_logp_gap|max_bad_steps)"
+    r"|effort_judge\.endpoint\.(base_url|api_key_variable|max_in_flight|timeout|deadline|max_tries|backoff|max_backoff"
+    r"|max_requests|max_tokens)"
+)
+
+
+Record = TypeVar("Record")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Problem:
     level: str
     question: str
     truth: Mapping[str, Any]
+    steps: tuple[str, ...] = ()  # the values of a reference solution's intermediate results, in its order; () for none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +60,22 @@ class Sample:
     stop_reason: str
     verdict: str
     answer: str | None
+    score: float | None = None  # an outcome model's p(correct) of the whole response; None without such a model
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """One response that a stage drew to learn from, as judged. `sample` is -1 for a greedy response."""
+
+    problem: int
+    sample: int
+    question: str  # as shown
+    tokens: tuple[int, ...]  # as generated, eos included: they are never encoded again
+    response: str
+    num_tokens: int
+    stop_reason: str
+    verdict: str
+    promise: tuple[float, ...] | None = None  # an outcome model's p(correct) after each token
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +117,66 @@ class EvalResult:
     unknown: int  # responses that no verifier could judge; they count in no rate
     tokens_generated: int
     seconds: float
+    rerank_at: Mapping[str, float] = dataclasses.field(default_factory=dict)  # the best by an outcome model's score
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How far an outcome model can be believed after `step` steps, on problems that it has learned nothing from.
+
+    `at` says of which of its predictions: "end", the last one of each response, or "all", one at each token. The bins
+    are equal parts of [0, 1]; their means are NaN (null) where they are empty.
+    """
+
+    stage: str
+    step: int
+    at: str
+    predictions: int
+    cross_entropy: float  # nats
+    accuracy: float  # of the side of 1/2
+    auc: float  # chance that a right response is given more than a wrong one
+    calibration_error: float
+    correct: float  # share of the predictions that are about right responses
+    counts: tuple[int, ...]
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalingResult:
+    """Answers from a part of the thinking: a fraction of it, or a budget; with neither, responses as they were written.
+
+    Accuracies are in [0, 1] and of the answers that could be judged: `own` of those that the policy wrote itself,
+    `summary` of those by the model that `summarizer` names; it is empty where there was none.
+    """
+
+    scaling: str
+    stage: str
+    step: int
+    fraction: float | None
+    budget: int | None
+    responses: int
+    kept: float  # thinking tokens, on average
+    own: float
+    own_unknown: int
+    summary: float
+    summary_unknown: int
+    summarizer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class GridResult:
+    """The majority of k drawn responses, each of which counts only if it ends within the budget."""
+
+    eval: str
+    stage: str
+    step: int
+    k: int
+    budget: int
+    problems: int
+    accuracy: float
+    tokens: float  # that k responses take together, cut off at the budget, on average
+    unknown: int  # drawn responses that no verifier could judge; they do not vote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +190,7 @@ class RunInfo:
     versions: Mapping[str, str]
     devices: str
     started: str
+    reused: str = ""  # the workdir that its first stages were taken from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,11 +272,32 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
 
 
+def read_records(path: Path, record: type[Record]) -> list[Record]:
+    """The rows of a JSONL file that are whole records of one kind; null is NaN where a number must stand."""
+    fields: tuple[dataclasses.Field, ...] = dataclasses.fields(record)  # pyright: ignore[reportArgumentType]
+
+    def read(row: Mapping[str, Any]) -> Record:
+        lost = {f.name: math.nan for f in fields if f.type is float and row[f.name] is None}
+        return record(**{f.name: row[f.name] for f in fields} | lost)
+
+    return [read(row) for row in read_rows(path) if all(f.name in row for f in fields)]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a JSONL file in one step, in place of any earlier one."""
+    _write(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file in one step: a crash leaves the old file or the new one, never a part."""
+    """Write a JSON file in one step."""
+    _write(path, json.dumps(value, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """A crash leaves the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".draft")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
+    draft.write_text(text)
     os.replace(draft, path)
 
 

@@ -17,7 +17,7 @@ response begins at the same column.
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, UInt8, UInt32
 
 PyTree = Any
 Params = PyTree
@@ -38,6 +38,15 @@ class Demonstrations(NamedTuple):
     mask: Bool[Array, "batch total"]  # True on response tokens, eos included: what the loss counts
 
 
+class JudgedBatch(NamedTuple):
+    """Whole responses of which it is known whether they ended right, several packed into each row."""
+
+    tokens: Int[Array, "batch total"]
+    segments: Int[Array, "batch total"]  # which response of the row a token belongs to, from 1; 0 is padding
+    mask: Bool[Array, "batch total"]  # True on response tokens, eos included: what the loss counts
+    correct: Bool[Array, "batch total"]  # whether the response that a token belongs to ended right
+
+
 class PromptBatch(NamedTuple):
     """The tokens shown, one row per sample: k samples of a problem are k neighbouring rows."""
 
@@ -46,6 +55,7 @@ class PromptBatch(NamedTuple):
     problem: Int[Array, " batch"]  # the problem's number in its set; with `sample` it keys the row's randomness
     sample: Int[Array, " batch"]  # which of the problem's k samples this row is
     truth: PyTree  # what the device checker compares with, [batch, …]
+    steps: UInt32[Array, "batch steps"] | None = None  # keys of a reference solution's values; 0 where there is none
 
 
 class Rollout(NamedTuple):
@@ -65,6 +75,8 @@ class Verdicts(NamedTuple):
     outcome: Int8[Array, " batch"]  # common.codes.Verdict
     answer_start: Int[Array, " batch"]  # first token of the first final answer; the response's length if none
     answered: Bool[Array, " batch"]  # a final answer stands in the response, well formed or not
+    effort: Float[Array, " batch"] | None = None  # an effort judge's grade in [0, 1]; NaN where it has none
+    promise: Float[Array, "batch time"] | None = None  # an outcome model's p(correct) after each token
 
 
 class Scores(NamedTuple):
@@ -103,6 +115,7 @@ class TrainState(NamedTuple):
 __all__ = [
     "Demonstrations",
     "Experience",
+    "JudgedBatch",
     "PRNGKeyArray",
     "Params",
     "PromptBatch",

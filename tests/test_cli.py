@@ -20,7 +20,7 @@ from rlsp_jax.verifiers import Countdown
 ROOT = Path(__file__).parent.parent
 DEBUG = str(ROOT / "experiments" / "debug.py")
 TINY = ("stages.0.num_steps=2", "stages.1.num_steps=2", "evals.0.problems=16")
-COMMANDS = ("train", "evaluate", "sample", "verify", "report", "compare", "config")
+COMMANDS = ("train", "evaluate", "sample", "verify", "demonstrations", "report", "compare", "config")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,11 +8,11 @@ from pathlib import Path
 import jax
 import pytest
 
-from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.common.describe import diff, flatten, to_dict
 from rlsp_jax.models import AXES, ActorCritic
 from rlsp_jax.sharding import make_mesh, tree_shardings
 from rlsp_jax.training import Experiment, load_experiment
+from rlsp_jax.training.stages import init_state
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "experiments").glob("*.py"))
@@ -61,8 +61,7 @@ def test_its_states_fit_its_own_mesh_without_being_allocated(experiment):
     model = ActorCritic(experiment.model, experiment.model.vocab_size or experiment.tokenizer.vocab_size)
     params = jax.eval_shape(model.init, jax.random.key(0))
     for config in experiment.stages:
-        init = sft.init_state if isinstance(config, sft.Config) else ppo.init_state
-        state = jax.eval_shape(lambda params, init=init, config=config: init(config, params), params)
+        state = jax.eval_shape(lambda params, config=config: init_state(config, params), params)
         shardings = tree_shardings(mesh, state, AXES)
         for leaf, sharding in zip(jax.tree.leaves(state), jax.tree.leaves(shardings), strict=True):
             sharding.shard_shape(leaf.shape)  # raises where it does not divide

@@ -13,6 +13,7 @@ from rlsp_jax.report.figures import Figure, Measure, chart_id, figure
 from rlsp_jax.report.load import NAN, load_run
 from rlsp_jax.report.plots import Bars, bar_chart, line_chart
 from rlsp_jax.report.render import render, write_atomically
+from rlsp_jax.report.scaling import scaling_comparison
 from rlsp_jax.report.seeds import (
     Experiment,
     Place,
@@ -230,7 +231,8 @@ def comparison_figures(experiments: Sequence[Experiment]) -> dict[str, Figure]:
         [_levels_panel(experiments), _budgets_panel(experiments)],
         "The ends of the runs, by level of difficulty and by the tokens that a response may take.",
     )
-    drawn = {**{aspect.name: _aspect_figure(experiments, aspect) for aspect in ASPECTS}, "ends": ends}
+    aspects = {aspect.name: _aspect_figure(experiments, aspect) for aspect in ASPECTS}
+    drawn = {**aspects, "ends": ends, **scaling_comparison(experiments)}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from rlsp_jax.records import Behaviors, EvalResult
+from rlsp_jax.records import Behaviors, Calibration, EvalResult
 from rlsp_jax.report.load import NAN, Run, Stage
 from rlsp_jax.report.plots import CYCLE, Bars, Color, Line, bar_chart, line_chart
 from rlsp_jax.report.story import Milestone, Point, points, stage_title, standard_error
@@ -30,6 +30,7 @@ _HEALTH: Mapping[str, str] = {
     "policy/grad_norm": "Policy gradient norm",
     "value/loss": "Value loss",
 }
+_PREDICTIONS = {"end": ("At the end", Color.BLUE), "all": ("At every token", Color.ORANGE)}
 _PERCENT = ("policy/clip_fraction",)
 
 
@@ -181,6 +182,37 @@ def scaling_figure(ends: Sequence[Milestone]) -> Figure | None:
         ],
         "A response counts only if it ends within the budget, so a gap that opens to the right is thinking that pays; "
         "pass@k asks for one right response in k, maj@k for the most frequent answer to be right.",
+    )
+
+
+def calibration_figure(run: Run, stage: Stage) -> Figure | None:
+    """How far a stage's outcome model can be believed, and how it came to that; None for other stages."""
+    found = {at: [c for c in run.calibrations if (c.stage, c.at) == (stage.name, at)] for at in _PREDICTIONS}
+    last = {at: way[-1] for at, way in found.items() if way}
+    said = [
+        Line(name, [100 * p for p in last[at].predicted], last[at].observed, color, dots=True)
+        for at, (name, color) in _PREDICTIONS.items()
+        if at in last
+    ]
+    ideal = Line("as said", (0.0, 100.0), (0.0, 1.0), Color.BEFORE, dashed=True)
+    heldout = [
+        Line(name, [c.step for c in found[at]], [c.cross_entropy for c in found[at]], color, dots=True)
+        for at, (name, color) in _PREDICTIONS.items()
+    ]
+    learned = _metric_lines(stage, "outcome_model/loss", "Learned from", Color.MUTED)
+    panels = [
+        line_chart(_id(stage, "reliability"), "Responses that are right", "said (%)", [*said, ideal], percent=True),
+        line_chart(_id(stage, "entropy"), "Cross-entropy (nats)", _x_label(stage), [*learned, *heldout]),
+    ]
+    worth = "; ".join(f"{_PREDICTIONS[at][0].lower()}, {_worth(c)}" for at, c in last.items())
+    caption = "How many are right of the responses to which a chance is given, on problems it has learned nothing from"
+    return figure(panels, f"{caption}: {worth}.") if last else None
+
+
+def _worth(found: Calibration) -> str:
+    return (
+        f"accuracy {found.accuracy:.1%}, AUC {found.auc:.3f}, calibration error {found.calibration_error:.3f} "
+        f"({found.predictions:,} predictions)"
     )
 
 

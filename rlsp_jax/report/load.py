@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rlsp_jax.records import Behaviors, EvalResult, RunInfo, Sample, read_rows
+from rlsp_jax.records import (
+    Behaviors,
+    Calibration,
+    EvalResult,
+    GridResult,
+    RunInfo,
+    Sample,
+    ScalingResult,
+    read_records,
+    read_rows,
+)
 
 NAN = math.nan
 
@@ -39,6 +49,9 @@ class Run:
     stages: tuple[Stage, ...]
     evals: Mapping[str, tuple[EvalResult, ...]]  # by name, all levels, in the order written
     samples: tuple[Sample, ...]
+    calibrations: tuple[Calibration, ...]
+    scalings: Mapping[str, tuple[ScalingResult, ...]]  # by name, in the order written
+    grids: Mapping[str, tuple[GridResult, ...]]  # by evaluation
     seconds: Mapping[str, float]  # wall seconds by phase, from the summary
     finished: bool  # a summary was written
 
@@ -57,6 +70,9 @@ def load_run(workdir: Path) -> Run:
         stages=_stages(read_rows(workdir / "metrics.jsonl")),
         evals=_evals(workdir / "evals"),
         samples=_samples(workdir / "samples"),
+        calibrations=_calibrations(workdir / "calibration"),
+        scalings=_scalings(workdir / "scaling"),
+        grids=_grids(workdir / "grids"),
         seconds={name: number(value) for name, value in _mapping(summary.get("seconds")).items()},
         finished=bool(summary),
     )
@@ -125,6 +141,26 @@ def _samples(folder: Path) -> tuple[Sample, ...]:
     return tuple({(s.eval, s.stage, s.step, s.problem, s.sample): s for s in found}.values())
 
 
+def _calibrations(folder: Path) -> tuple[Calibration, ...]:
+    """What outcome models were worth, in order of stage and step; one written twice counts as last written."""
+    found = [c for path in sorted(folder.glob("*.jsonl")) for c in _records(_calibration, read_rows(path))]
+    return tuple({(c.stage, c.step, c.at): c for c in found}.values())
+
+
+def _scalings(folder: Path) -> dict[str, tuple[ScalingResult, ...]]:
+    """Results by scaling; one written twice counts as last written."""
+    found = {path.stem: read_records(path, ScalingResult) for path in sorted(folder.glob("*.jsonl"))}
+    same = {name: {(r.stage, r.step, r.fraction, r.budget): r for r in results} for name, results in found.items()}
+    return {name: tuple(results.values()) for name, results in same.items() if results}
+
+
+def _grids(folder: Path) -> dict[str, tuple[GridResult, ...]]:
+    """Results by evaluation; one written twice counts as last written."""
+    found = {path.stem: read_records(path, GridResult) for path in sorted(folder.glob("*.jsonl"))}
+    same = {name: {(r.stage, r.step, r.k, r.budget): r for r in results} for name, results in found.items()}
+    return {name: tuple(results.values()) for name, results in same.items() if results}
+
+
 def _records(parse: Callable[[Mapping[str, Any]], T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     """The rows that are whole records; the others are skipped."""
     records = []
@@ -159,6 +195,7 @@ def _eval_result(row: Mapping[str, Any]) -> EvalResult:
         unknown=int(row["unknown"]),
         tokens_generated=int(row["tokens_generated"]),
         seconds=number(row["seconds"]),
+        rerank_at={k: number(value) for k, value in (row.get("rerank_at") or {}).items()},
     )
 
 
@@ -167,7 +204,22 @@ def _behaviors(row: Mapping[str, Any]) -> Behaviors:
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:
-    return Sample(**{field.name: row[field.name] for field in dataclasses.fields(Sample)})
+    known = {field.name: row[field.name] for field in dataclasses.fields(Sample) if field.name != "score"}
+    return Sample(**known, score=row.get("score"))  # those of earlier versions have none
+
+
+def _calibration(row: Mapping[str, Any]) -> Calibration:
+    rates = ("cross_entropy", "accuracy", "auc", "calibration_error", "correct")
+    return Calibration(
+        stage=str(row["stage"]),
+        step=int(row["step"]),
+        at=str(row["at"]),
+        predictions=int(row["predictions"]),
+        counts=tuple(int(count) for count in row["counts"]),
+        predicted=tuple(map(number, row["predicted"])),
+        observed=tuple(map(number, row["observed"])),
+        **{name: number(row[name]) for name in rates},
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

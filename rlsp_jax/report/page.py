@@ -9,6 +9,7 @@ from rlsp_jax.report import browser, figures, tables
 from rlsp_jax.report.compare import write_comparison
 from rlsp_jax.report.load import Run, load_run
 from rlsp_jax.report.render import render, write_atomically
+from rlsp_jax.report.scaling import scaling_figures
 from rlsp_jax.report.story import (
     Milestone,
     learning_stages,
@@ -73,12 +74,13 @@ def sections(run: Run, ends: Sequence[Milestone]) -> tuple[Section, ...]:
     supervised, learning = supervised_stages(run), learning_stages(run)
     groups = (
         ("learning", "Learning", [figures.supervised_figure(run, s) for s in supervised]),
+        ("calibration", "What the outcome model knows", [figures.calibration_figure(run, s) for s in run.stages]),
         ("accuracy", "Accuracy over training", [figures.accuracy_figure(run, s) for s in learning]),
         ("streams", "What it was paid", [figures.rewards_figure(s) for s in learning]),
         ("length", "How long it thinks", [figures.length_figure(run, s) for s in learning]),
         ("behaviors", "What it does while thinking", [figures.behaviors_figure(run, s) for s in learning]),
         ("levels", "By difficulty", [figures.levels_figure(ends)]),
-        ("scaling", "What thinking buys", [figures.scaling_figure(ends)]),
+        ("scaling", "What thinking buys", [figures.scaling_figure(ends), *scaling_figures(run)]),
         ("health", "Health", [figures.health_figure(s) for s in learning]),
     )
     drawn = (Section(name, title, tuple(f for f in found if f is not None)) for name, title, found in groups)

@@ -8,7 +8,7 @@ import enum
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -17,7 +17,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 
 class Color(enum.StrEnum):
@@ -101,9 +102,19 @@ class Bars:
 
 
 def line_chart(
-    name: str, title: str, x_label: str, lines: Sequence[Line], *, percent: bool = False, small: bool = False
+    name: str,
+    title: str,
+    x_label: str,
+    lines: Sequence[Line],
+    *,
+    percent: bool = False,
+    small: bool = False,
+    log: bool = False,
 ) -> Markup | None:
-    """Curves with labels at their ends; None when no curve has two points. `name` is unique on the page."""
+    """Curves with labels at their ends; None when no curve has two points. `name` is unique on the page.
+
+    With `log` equal ratios of x are equally far apart; every x is positive then.
+    """
     drawn = [_finite(line) for line in lines]
     drawn = [line for line in drawn if len(line.x) > 1]
     if not drawn:
@@ -113,7 +124,7 @@ def line_chart(
         for line in drawn:
             _draw_line(axes, line)
         _limit(axes, drawn, percent)
-        _format_axes(axes, x_label, percent)
+        _format_axes(axes, x_label, percent, log)
         _label_ends(axes, drawn, percent)
 
     width = 4.3 if small else 5.8
@@ -145,6 +156,35 @@ def bar_chart(
 
     legend_rows = math.ceil(len(bars) / 3) if len(bars) > 1 else 0
     return _render(name, title, draw, size=(5.8, 3.6 + 0.1 * legend_rows), right=0.98, above=0.24 * legend_rows)
+
+
+def heat_map(
+    name: str, title: str, x_label: str, y_label: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]
+) -> Markup | None:
+    """Shares as cells, the fuller the larger, each with its figure; a row per name, the first at the bottom.
+
+    None when there is nothing to draw. `name` is unique on the page.
+    """
+    if not columns or not any(math.isfinite(value) for values in rows.values() for value in values):
+        return None
+
+    def draw(axes: Axes) -> None:
+        for y, values in enumerate(rows.values()):
+            for x, value in enumerate(values):
+                if math.isfinite(value):
+                    cell = Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=Color.BLUE, alpha=0.08 + 0.55 * value)
+                    axes.add_patch(cell)
+                axes.text(x, y, f"{value:.0%}" if math.isfinite(value) else "–", ha="center", va="center", fontsize=9.5)
+        axes.grid(False)
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_ylim(-0.5, len(rows) - 0.5)
+        axes.set_xticks(range(len(columns)), list(columns))
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+
+    return _render(name, title, draw, size=(5.8, 3.6), right=0.98)
 
 
 def _draw_bars(axes: Axes, places: Sequence[float], width: float, bar: Bars, percent: bool) -> None:
@@ -211,9 +251,12 @@ def _limit(axes: Axes, lines: Sequence[Line], percent: bool) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
-def _format_axes(axes: Axes, x_label: str, percent: bool) -> None:
+def _format_axes(axes: Axes, x_label: str, percent: bool, log: bool) -> None:
     axes.set_xlabel(x_label)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)) if log else MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
     _format_y(axes, percent)
 

@@ -72,12 +72,14 @@ class Experiment:
 def group_by_config(runs: Sequence[Run]) -> tuple[Experiment, ...]:
     """Runs of one config but for `seed` and what decides no result are one experiment, in the order they came.
 
+    What is None or empty is as if it were not there, for a run of an earlier version does not know of it.
     A run whose seed is there already would count as a seed that it is not: it begins an experiment of its own.
     """
     met: Counter[tuple[str, int | None]] = Counter()
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        deciding = {path: value for path, value in flatten(run.info.config).items() if _decides(path)}
+        written = flatten(run.info.config).items()
+        deciding = {path: value for path, value in written if _decides(path) and value not in (None, [])}
         config = json.dumps([run.info.name, deciding], sort_keys=True)
         met[config, run.seed] += 1
         groups.setdefault((config, met[config, run.seed]), []).append(run)

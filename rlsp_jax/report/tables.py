@@ -68,15 +68,18 @@ class Row:
 
 
 def quantities(results: Sequence[EvalResult]) -> tuple[Quantity, ...]:
-    """The headline quantities that these evaluations can have: pass@k and maj@k for their largest k, and k = 1."""
+    """The headline quantities these evaluations can have: pass@1, and pass@k, maj@k, rerank@k of their largest k."""
     most = largest_k([r.pass_at for r in results])
     majority = largest_k([r.maj_at for r in results])
+    reranked = largest_k([r.rerank_at for r in results])
     pass_ks = dict.fromkeys(k for k in ("1", most) if most)
     maj_ks = (majority,) if majority else ()
+    rerank_ks = (reranked,) if reranked else ()
     return (
         Quantity("Greedy accuracy", lambda r: r.greedy, percent, _greedy_spread),
         *(Quantity(f"pass@{k}", lambda r, k=k: r.pass_at.get(k, NAN), percent) for k in pass_ks),
         *(Quantity(f"maj@{k}", lambda r, k=k: r.maj_at.get(k, NAN), percent, _interval) for k in maj_ks),
+        *(Quantity(f"rerank@{k}", lambda r, k=k: r.rerank_at.get(k, NAN), percent) for k in rerank_ks),
         Quantity("Response length", lambda r: r.length, mean),
         Quantity("Truncated", lambda r: r.truncated, percent),
         Quantity("Backtracks", lambda r: r.behaviors.backtracks, mean),

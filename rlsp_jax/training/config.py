@@ -2,16 +2,17 @@
 
 import dataclasses
 
-from rlsp_jax.algorithms import ppo, sft
+from rlsp_jax.algorithms import expert_iteration, outcome_model, ppo, return_conditioned, rloo, sft
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import ProblemSource, SentencePiece
-from rlsp_jax.evaluation import Checker, Eval
+from rlsp_jax.evaluation import Checker, Eval, Scaling
 from rlsp_jax.models import ModelConfig
-from rlsp_jax.rewards import MathChecker
+from rlsp_jax.rewards import MathChecker, needed_columns
 from rlsp_jax.sharding import MeshConfig
-from rlsp_jax.verifiers import Math, Verifier
+from rlsp_jax.verifiers import HttpJudge, LexicalJudge, Math, Verifier
 
-Stage = sft.Config | ppo.Config
+Imitating = sft.Config | expert_iteration.Config | return_conditioned.Config
+Stage = Imitating | ppo.Config | rloo.Config | outcome_model.Config
 
 
 def check_judges(checker: Checker, verifier: Verifier) -> None:
@@ -39,28 +40,63 @@ class Experiment:
     verifier: Verifier  # judges on the host what the checker leaves undecided
     stages: tuple[Stage, ...]
     evals: tuple[Eval, ...]
+    scalings: tuple[Scaling, ...] = ()
     seed: int = 0
     mesh: MeshConfig = MeshConfig()
     max_prompt: int = 16  # tokens
     checkpoint_every: int = 20  # steps of RL between checkpoints
     verifier_workers: int = 1
+    effort_judge: HttpJudge | LexicalJudge | None = None  # grades the effort in responses, where streams pay for it
 
     def __post_init__(self):
         if not self.stages:
             raise UserError("The experiment has no stages; give it at least one, such as sft.Config(…).")
-        names = [config.name for config in self.evals]
-        if len(set(names)) < len(names):
-            raise UserError(f"Two evals share a name: {', '.join(names)}.")
+        for what, configs in (("evals", self.evals), ("scalings", self.scalings)):
+            names = [config.name for config in configs]
+            if len(set(names)) < len(names):
+                raise UserError(f"Two {what} share a name: {', '.join(names)}.")
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}; it must be 0 or more.")
         for field in ("max_prompt", "checkpoint_every", "verifier_workers"):
             if (value := vars(self)[field]) < 1:
                 raise UserError(f"{field} is {value}; it must be at least 1.")
         check_judges(self.checker, self.verifier)
+        self._check_effort_judge()
+        self._check_outcome_model()
         for name, stage in zip(self.stage_names, self.stages, strict=True):
             self._check_stage(name, stage)
         for config in self.evals:
             self._check_length(f"eval {config.name!r}", config.sampling.max_response)
+        for config in self.scalings:
+            self._check_length(f"scaling {config.name!r}", config.sampling.max_response + config.elicit_tokens)
+
+    def _check_effort_judge(self) -> None:
+        """A judge costs time or money: it is there when it is needed, and only then."""
+        stages = zip(self.stage_names, self.stages, strict=True)
+        paid = [name for name, stage in stages if "effort" in needed_columns(getattr(stage, "streams", ()))]
+        if paid and self.effort_judge is None:
+            raise UserError(
+                f"Stage {paid[0]!r} pays for effort as a judge sees it, but effort_judge is None: "
+                "give the experiment one, such as verifiers.HttpJudge(…)."
+            )
+        if self.effort_judge is not None and not paid:
+            raise UserError("effort_judge is given, but no stream pays for what it says; add rewards.Judged().")
+
+    def _check_outcome_model(self) -> None:
+        """What an outcome model says can be paid for only after a stage has trained one."""
+        trained = False
+        for name, stage in zip(self.stage_names, self.stages, strict=True):
+            if "promise" in needed_columns(getattr(stage, "streams", ())) and not trained:
+                raise UserError(
+                    f"Stage {name!r} pays for what an outcome model promises, but no stage before it trains one: put "
+                    "an outcome_model.Config(…) before it."
+                )
+            if isinstance(stage, return_conditioned.Config) and stage.labels.promised and not trained:
+                raise UserError(
+                    f"Stage {name!r} labels by what an outcome model promises, but no stage before it trains one: put "
+                    "an outcome_model.Config(…) before it, or use labels=Outcomes()."
+                )
+            trained |= isinstance(stage, outcome_model.Config)
 
     def _check_stage(self, name: str, stage: Stage) -> None:
         match stage:
@@ -70,6 +106,18 @@ class Experiment:
                         f"Stage {name!r} has row_length = {stage.row_length}, more than the model's context of "
                         f"model.max_length = {self.model.max_length}."
                     )
+            case outcome_model.Config():
+                self._check_length(f"stage {name!r}", stage.sampling.max_response)
+            case expert_iteration.Config() | return_conditioned.Config():
+                longest = self.max_prompt + stage.sampling.max_response
+                if not longest <= stage.row_length <= self.model.max_length:
+                    raise UserError(
+                        f"Stage {name!r} has row_length = {stage.row_length}; it must hold the longest response with "
+                        f"its prompt, {longest} tokens (max_prompt + max_response), and fit the model's context of "
+                        f"model.max_length = {self.model.max_length}."
+                    )
+            case rloo.Config():
+                self._check_length(f"stage {name!r}", stage.sampling.max_response)
             case ppo.Config():
                 self._check_length(f"stage {name!r}", stage.sampling.max_response)
                 missing = [head for head in stage.value_heads if head not in self.model.value_heads]

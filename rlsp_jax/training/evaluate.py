@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlsp_jax.algorithms import ppo, sft
+from rlsp_jax.algorithms import sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.random import stream as key_of
+from rlsp_jax.data import with_suffix
 from rlsp_jax.evaluation import Eval
 from rlsp_jax.generation import SamplingConfig, make_stream_fns
 from rlsp_jax.records import SUMMARY_FILE, read_json, to_row
@@ -19,6 +20,7 @@ from rlsp_jax.sharding import make_mesh, row_shards
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.progress import Display
 from rlsp_jax.training.run import Run
+from rlsp_jax.training.stages import init_state
 from rlsp_jax.training.summary import make_summary
 from rlsp_jax.training.train import open_run
 from rlsp_jax.training.workdir import is_finished, load_from_workdir, newest_stage
@@ -45,7 +47,7 @@ def load_policy(run: Run) -> tuple[int, int, Params]:
     assert index is not None  # or the run would not have been opened
     config = run.experiment.stages[index]
     params = run.init_params()
-    state = sft.init_state(config, params) if isinstance(config, sft.Config) else ppo.init_state(config, params)
+    state = init_state(config, params)
     with contextlib.closing(Saver(run.stage_folder(index))) as saver:
         step = saver.latest_step()
         assert step is not None
@@ -66,7 +68,9 @@ def evaluate_run(run: Run, config: Eval) -> dict[str, Any]:
     """The run's summary as a JSON object, with its newest policy evaluated anew in place of its last results."""
     index, step, policy = load_policy(run)
     name = run.experiment.stage_names[index]
-    results, _ = run.evaluator(config)(policy, key_of(run.key, config.name, 0), stage=name, step=step)
+    results, _ = run.evaluator(config, run.prompt_suffix(index))(
+        policy, key_of(run.key, config.name, 0), stage=name, step=step
+    )
     evals = {row["level"]: row for row in run.result_rows(results)}
     summary = read_json(run.workdir / SUMMARY_FILE) if is_finished(run.workdir) else to_row(make_summary(run))
     *earlier, newest = summary["stages"][: index + 1]
@@ -75,7 +79,7 @@ def evaluate_run(run: Run, config: Eval) -> dict[str, Any]:
 
 def own_sampling(experiment: Experiment) -> SamplingConfig:
     """How the run itself draws responses: as its last stage that does, else as its evals, else as by default."""
-    drawing = [stage.sampling for stage in experiment.stages if isinstance(stage, ppo.Config)]
+    drawing = [stage.sampling for stage in experiment.stages if not isinstance(stage, sft.Config)]
     watching = [config.sampling for config in experiment.evals]
     return [SamplingConfig(max_response=experiment.model.max_length - experiment.max_prompt), *watching[:1], *drawing][
         -1
@@ -85,8 +89,11 @@ def own_sampling(experiment: Experiment) -> SamplingConfig:
 ThinkFn = Callable[..., Iterator[tuple[str, Outcome | None]]]
 
 
-def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig, *, seed: int = 0) -> ThinkFn:
-    """`think(question, sample=0)`: the response to a typed problem as it grows, at last with its outcome."""
+def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig, *, suffix: str = "", seed: int = 0) -> ThinkFn:
+    """`think(question, sample=0)`: the response to a typed problem as it grows, at last with its outcome.
+
+    `suffix` is what the policy is shown after a question.
+    """
     begin, go_on = make_stream_fns(run.model, sampling, eos_id=run.tokenizer.eos_id, pad_id=run.tokenizer.pad_id)
     temperature = jnp.float32(sampling.temperature)
     rows = row_shards(run.mesh)  # the same prompt in each; one is shown
@@ -94,7 +101,7 @@ def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig, *, seed: i
 
     def think(question: str, *, sample: int = 0) -> Iterator[tuple[str, Outcome | None]]:
         problem = run.experiment.problems.parse(question)
-        prompts = responder.prompts([problem], samples=rows, first=sample * rows)
+        prompts = responder.prompts(with_suffix([problem], suffix), samples=rows, first=sample * rows)
         state = begin(policy, prompts, key_of(run.key, "sample", seed))
         for until in range(STREAM_TOKENS, sampling.max_response + STREAM_TOKENS, STREAM_TOKENS):
             state = go_on(policy, prompts, state, temperature, jnp.int32(min(until, sampling.max_response)))

@@ -40,6 +40,10 @@ def make_measure_fn(streams: tuple[Stream, ...]):
         }
         for name, word in (("backtracks", words.BACK), ("verifications", words.CHECK)):
             metrics[f"rollout/{name}"] = jnp.mean(find_moves(text, word).sum(axis=1).astype(jnp.float32))
+        if verdicts.effort is not None:
+            graded = jnp.isfinite(verdicts.effort)
+            metrics["judge/known"] = jnp.mean(graded.astype(jnp.float32))
+            metrics["judge/effort"] = masked_mean(jnp.where(graded, verdicts.effort, 0.0), graded)
         for stream, rewards, valid in zip(streams, scores.rewards, scores.valid, strict=True):
             metrics[f"reward/{stream.name}"] = masked_mean(rewards.sum(axis=1), valid)
         return metrics
@@ -105,6 +109,7 @@ def figures(result: EvalResult) -> dict[str, float]:
         **{name: value for name, value in vars(result).items() if isinstance(value, float)},
         **{f"pass_at_{k}": value for k, value in result.pass_at.items()},
         **{f"maj_at_{k}": value for k, value in result.maj_at.items()},
+        **{f"rerank_at_{k}": value for k, value in result.rerank_at.items()},
         **vars(result.behaviors),
         **{f"greedy_{name}": value for name, value in vars(result.greedy_behaviors).items()},
         "unknown": float(result.unknown),

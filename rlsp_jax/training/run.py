@@ -1,5 +1,7 @@
 """What all stages of a run share: mesh, model, tokenizer, judge, records, key, and what was spent."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,20 +9,23 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from rlsp_jax.algorithms.return_conditioned import Conditioned
 from rlsp_jax.behaviors.analytics import mean_behaviors
 from rlsp_jax.common.random import stream as key_of
-from rlsp_jax.data import Tokenizer
+from rlsp_jax.data import Tokenizer, with_suffix
 from rlsp_jax.evaluation import Eval, Evaluator, Judge, Responder
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.models import AXES, ActorCritic
+from rlsp_jax.models import AXES, ActorCritic, OutcomeModel
 from rlsp_jax.records import EvalResult, append_rows, read_rows, to_row
 from rlsp_jax.sharding import tree_shardings
 from rlsp_jax.training.config import Experiment
+from rlsp_jax.training.effort import EffortGrader
 from rlsp_jax.training.interrupts import Interrupts
 from rlsp_jax.training.metrics import Log
 from rlsp_jax.training.progress import Display
+from rlsp_jax.training.promise import Oracle, load_oracle, make_oracle
 from rlsp_jax.training.spent import Spent
-from rlsp_jax.training.workdir import stage_folder
+from rlsp_jax.training.workdir import stage_end, stage_folder
 from rlsp_jax.types import Params, PyTree
 
 
@@ -46,7 +51,9 @@ class Run:
         self.key = jax.random.key(experiment.seed)
         self.model = ActorCritic(experiment.model, experiment.model.vocab_size or tokenizer.vocab_size)
         self._responders: dict[tuple[SamplingConfig, int], Responder] = {}
-        self._evaluators: dict[Eval, Evaluator] = {}
+        self._evaluators: dict[tuple[Eval, str], Evaluator] = {}
+        self._ends: dict[int, int] = {}
+        self._oracle: Oracle | None = None
 
     # ---- parameters ----
 
@@ -68,6 +75,21 @@ class Run:
     def stage_folder(self, index: int) -> Path:
         return stage_folder(self.workdir, self.experiment, index)
 
+    def stage_end(self, index: int) -> int:
+        """A stage's last step, as far as is known: a stage may find that it has learned enough."""
+        if index not in self._ends:
+            self._ends[index] = stage_end(self.workdir, self.experiment, index)
+        return self._ends[index]
+
+    def end_stage(self, index: int, step: int) -> None:
+        """Let this be a stage's last step from now on."""
+        self._ends[index] = step
+
+    def prompt_suffix(self, index: int) -> str:
+        """What a stage's policy is shown after every question."""
+        stage = self.experiment.stages[index]
+        return stage.prompt_suffix if isinstance(stage, Conditioned) else ""
+
     # ---- responses ----
 
     def responder(self, sampling: SamplingConfig, rows: int) -> Responder:
@@ -78,13 +100,33 @@ class Run:
             self._responders[key] = Responder(*arguments)
         return self._responders[key]
 
-    def evaluator(self, config: Eval) -> Evaluator:
-        """The one evaluator of an eval."""
-        if config not in self._evaluators:
-            problems = self.experiment.problems.heldout(config.problems)
+    @functools.cached_property
+    def effort_grader(self) -> EffortGrader:
+        """The one grader of the run, so that the judge's budget is the run's. `UserError` without the judge's key."""
+        assert self.experiment.effort_judge is not None  # or the experiment would have been refused
+        return EffortGrader(self.experiment.effort_judge, self.tokenizer, self.mesh, self.display.say)
+
+    @property
+    def outcome_model(self) -> Oracle | None:
+        """The newest outcome model that a stage has trained to its end; None before there is one."""
+        if self._oracle is None:
+            self._oracle = load_oracle(self.experiment, self.workdir, self.mesh, self.model)
+        return self._oracle
+
+    def keep_outcome_model(self, params: Params) -> None:
+        """Let these be the parameters of the outcome model from now on."""
+        model = OutcomeModel(self.model.config, self.model.vocab_size)
+        self._oracle = make_oracle(self.mesh, model, params)
+
+    def evaluator(self, config: Eval, suffix: str = "") -> Evaluator:
+        """The one evaluator of an eval whose questions end in `suffix`; it reranks once there is an outcome model."""
+        key = (config, suffix)
+        if key not in self._evaluators:
+            problems = with_suffix(self.experiment.problems.heldout(config.problems), suffix)
             responder = self.responder(config.sampling, config.batch_size)
-            self._evaluators[config] = Evaluator(config, problems, responder, self.experiment.verifier, mean_behaviors)
-        return self._evaluators[config]
+            self._evaluators[key] = Evaluator(config, problems, responder, self.experiment.verifier, mean_behaviors)
+        rank = None if self.outcome_model is None else self.outcome_model.rank
+        return dataclasses.replace(self._evaluators[key], rank=rank)
 
     # ---- records ----
 
@@ -94,9 +136,9 @@ class Run:
     def evaluate_due(self, index: int, step: int, policy: Params) -> None:
         """Run the evals that this step calls for, unless their results are already recorded."""
         stage = self.experiment.stages[index]
-        last, draws_samples = step == stage.num_steps, stage.kind != "sft"
+        last = step == self.stage_end(index)
         for config in self.experiment.evals:
-            due = last if config.every is None else draws_samples and (last or step % config.every == 0)
+            due = last if config.every is None else stage.watched(step, config.every)
             if due and not self._recorded(config.name, index, step):
                 self.evaluate(config, index, step, policy)
 
@@ -105,7 +147,7 @@ class Run:
         name = self.experiment.stage_names[index]
         self.display.note(f"evaluating: {config.name}, {config.problems} problems")
         with self.spent.phase("evaluate"), self.interrupts.abortable():
-            evaluator = self.evaluator(config)
+            evaluator = self.evaluator(config, self.prompt_suffix(index))
             results, samples = evaluator(policy, key_of(self.key, config.name, 0), stage=name, step=step)
         append_rows(self.workdir / "samples" / f"{config.name}.jsonl", [to_row(sample) for sample in samples])
         overall, *by_level = self.result_rows(results)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+GENERATED = ("rollout/tokens", "select/tokens")  # the metrics that count tokens generated to learn from
+
 
 class Spent:
     """Counts up; saved with every checkpoint, so that a resumed run goes on counting from there."""

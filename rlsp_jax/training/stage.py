@@ -7,12 +7,15 @@ from types import TracebackType
 import jax
 import numpy as np
 
-from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import Interrupted, UserError
 from rlsp_jax.common.random import stream as key_of
 from rlsp_jax.common.trees import all_finite
+from rlsp_jax.training.config import Stage
 from rlsp_jax.training.run import Run
+from rlsp_jax.training.scaling import scale_due
+from rlsp_jax.training.spent import GENERATED
+from rlsp_jax.training.workdir import STOPPED
 from rlsp_jax.types import TrainState
 
 
@@ -28,14 +31,14 @@ class StageRun:
         self,
         run: Run,
         index: int,
-        config: sft.Config | ppo.Config,
+        config: Stage,
         state: TrainState,
         *,
         log_every: int,
         save_every: int,
     ):
         self.run, self.config, self.name, self.index = run, config, run.experiment.stage_names[index], index
-        self.state, self.done = state, 0
+        self.state, self.done, self.end = state, 0, run.stage_end(index)
         self._log_every, self._save_every = log_every, save_every
         self.key = key_of(run.key, "stage", index)
         self._saver = Saver(run.stage_folder(index))
@@ -47,7 +50,7 @@ class StageRun:
         self._recorded, self._recorded_at = self.done, time.monotonic()
 
     def __enter__(self) -> "StageRun":
-        self.run.display.begin(self.name, self.done, self.config.num_steps)
+        self.run.display.begin(self.name, self.done, self.end)
         return self
 
     def __exit__(
@@ -56,7 +59,7 @@ class StageRun:
         try:
             if kind is KeyboardInterrupt and not self.run.interrupts.impatient:
                 self._save()
-                where = f"after step {self.done} of {self.config.num_steps} of stage {self.name!r}"
+                where = f"after step {self.done} of {self.end} of stage {self.name!r}"
                 raise Interrupted(f"Stopped {where}; everything is saved.") from None
             if isinstance(error, UserError) and all_finite(self.state.params):
                 self.done = int(self.state.step)  # one more, if the step that is complained of was taken
@@ -67,21 +70,25 @@ class StageRun:
 
     def steps(self) -> Iterator[int]:
         """The numbers of the steps still to take."""
-        total = self.config.num_steps
         self._check_finite(self.done - 1, int(self.state.bad_steps), "before this start")
-        for step in range(self.done, total):
+        while self.done < self.end:
             self._watch()
             with self.run.spent.phase(self.name):
-                yield step
-                self.done = step + 1
-                if self.done % self._save_every == 0 or self.done == total:
+                yield self.done
+                self.done += 1
+                if self.done % self._save_every == 0 or self.done == self.end:
                     self._save()
             self.run.interrupts.check()
         self._watch()
 
     def due(self, step: int) -> bool:
         """Whether this step's metrics are to be fetched from the device and recorded."""
-        return step % self._log_every == 0 or step + 1 == self.config.num_steps
+        return step % self._log_every == 0 or step + 1 == self.end
+
+    def stop_after(self, step: int) -> None:
+        """Make this step the stage's last one; its record, which must follow, says so to whoever comes later."""
+        self.end = step + 1
+        self.run.end_stage(self.index, self.end)
 
     def record(
         self, step: int, metrics: Mapping[str, jax.Array | np.ndarray], *, tokens: str, about: str
@@ -94,7 +101,9 @@ class StageRun:
         fetched, bad_steps = jax.device_get(({**metrics, "update/skipped": self.state.skipped}, self.state.bad_steps))
         values = {name: float(value) for name, value in fetched.items()}
         values["speed/tokens"] = values[tokens] * self._steps_per_second(step + 1)
-        self.run.spent.tokens_generated += int(values.get("rollout/tokens", 0))
+        if self.end == step + 1 < self.config.num_steps:
+            values[STOPPED] = 1.0
+        self.run.spent.tokens_generated += int(sum(values.get(name, 0) for name in GENERATED))
         self.run.write_metrics(self.index, step, values)
         self.run.display.update(step + 1, values)
         self._check_finite(step, int(bad_steps), about)
@@ -117,6 +126,7 @@ class StageRun:
     def _watch(self) -> None:
         start = time.monotonic()
         self.run.evaluate_due(self.index, self.done, self.state.params["policy"])
+        scale_due(self.run, self.index, self.done, self.state.params["policy"])
         self._recorded_at += time.monotonic() - start
 
     def _save(self) -> None:

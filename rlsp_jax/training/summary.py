@@ -5,6 +5,7 @@ from typing import Any
 from rlsp_jax.records import METRICS_FILE, SUMMARY_FILE, StageSummary, Summary, read_rows, to_row, write_json
 from rlsp_jax.training.environment import devices, versions
 from rlsp_jax.training.run import Run
+from rlsp_jax.training.spent import GENERATED
 
 
 def write_summary(run: Run) -> None:
@@ -29,15 +30,16 @@ def make_summary(run: Run) -> Summary:
 
 def summarize_stage(run: Run, index: int) -> StageSummary:
     """One stage, with the last evaluation made at its end."""
-    name, config = run.experiment.stage_names[index], run.experiment.stages[index]
+    name, steps = run.experiment.stage_names[index], run.stage_end(index)
     rows = [row for row in read_rows(run.workdir / METRICS_FILE) if row["stage"] == name]
-    tokens = sum(row.get("rollout/tokens") or 0 for row in {row["step"]: row for row in rows}.values())
-    return StageSummary(name, config.num_steps, run.spent.seconds.get(name, 0.0), int(tokens), final_evals(run, index))
+    last_written = {row["step"]: row for row in rows}.values()
+    tokens = sum(row.get(metric) or 0 for row in last_written for metric in GENERATED)
+    return StageSummary(name, steps, run.spent.seconds.get(name, 0.0), int(tokens), final_evals(run, index))
 
 
 def final_evals(run: Run, index: int) -> dict[str, Any]:
     """Level → result of the eval that runs at the end of stages (the first such one), at the stage's end."""
-    name, total = run.experiment.stage_names[index], run.experiment.stages[index].num_steps
+    name, total = run.experiment.stage_names[index], run.stage_end(index)
     for config in run.experiment.evals:
         if config.every is None:
             rows = read_rows(run.workdir / "evals" / f"{config.name}.jsonl")

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from rlsp_jax.algorithms import sft
-from rlsp_jax.data import ProblemSource, SearchTraces, Tokenizer, pack, shuffled_rows
+from rlsp_jax.data import DemonstrationSource, OwnProblems, ProblemSource, Tokenizer, pack, shuffled_rows
 from rlsp_jax.sharding import place_rows
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
@@ -42,10 +42,13 @@ def write_demonstrations(run: Run, config: sft.Config, first: int) -> Demonstrat
 
 
 def demonstration_texts(
-    source: ProblemSource, demonstrations: SearchTraces, numbers: range
+    source: ProblemSource, demonstrations: DemonstrationSource, numbers: range
 ) -> tuple[list[str], list[str]]:
     """Questions of these demonstration problems and a worked response to each."""
-    problems = source.problems("demonstrations", numbers.start, len(numbers))
+    if isinstance(demonstrations, OwnProblems):
+        problems = demonstrations.problems(numbers.start, len(numbers))
+    else:
+        problems = source.problems("demonstrations", numbers.start, len(numbers))
     return [p.question for p in problems], [demonstrations.trace(p, p.number) for p in problems]
 
 

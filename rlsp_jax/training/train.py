@@ -8,26 +8,26 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from rlsp_jax.algorithms import ppo, sft
-from rlsp_jax.data import Countdown, SearchTraces, Tokenizer, load_sentencepiece
+from rlsp_jax.algorithms import sft
+from rlsp_jax.data import ArrangementTraces, Countdown, Permutations, SearchTraces, Tokenizer, load_sentencepiece
 from rlsp_jax.evaluation import make_judge
 from rlsp_jax.sharding import make_mesh
-from rlsp_jax.training.checks import check_prompts, check_sizes, check_vocab
+from rlsp_jax.training.checks import check_effort_judge, check_markers, check_prompts, check_sizes, check_vocab
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.experiment_file import Loaded
 from rlsp_jax.training.interrupts import Interrupts
 from rlsp_jax.training.metrics import Log, check_tensorboard
 from rlsp_jax.training.progress import Display
-from rlsp_jax.training.rl import train_rl
+from rlsp_jax.training.reuse import adopt
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.spent import Spent
+from rlsp_jax.training.stages import train_stage
 from rlsp_jax.training.summary import write_summary
-from rlsp_jax.training.supervised import demonstration_texts, train_supervised
-from rlsp_jax.training.workdir import locked, newest_stage, open_workdir
+from rlsp_jax.training.supervised import demonstration_texts
+from rlsp_jax.training.workdir import TOKENIZER, locked, newest_stage, open_workdir
 from rlsp_jax.types import Params
 from rlsp_jax.verifiers import VerifierPool
 
-TOKENIZER_FILE = "tokenizer.model"
 TOKENIZER_TEXTS = 5000
 VERIFY_SECONDS = 10.0  # an item's deadline: so long that a busy machine changes no verdict
 VERIFY_MEGABYTES = 2048 if sys.platform.startswith("linux") else None  # far more than a judge needs
@@ -39,25 +39,31 @@ def train(
     display: Display,
     *,
     overwrite: bool = False,
+    reuse: Path | None = None,
     tensorboard: bool = False,
     report: Callable[[Path], object] | None = None,
 ) -> None:
     """Run an experiment in a workdir, or go on with it, and write its summary and its report.
 
+    `reuse` names another run, whose first stages are taken over as far as they are the same.
     Raises `Interrupted` after a Ctrl-C with everything saved, KeyboardInterrupt when there is nothing to save yet.
     """
     experiment, mesh = loaded.experiment, make_mesh(loaded.experiment.mesh)
     check_sizes(experiment, mesh)
+    check_effort_judge(experiment)
     if tensorboard:
         check_tensorboard()
     with locked(workdir):
-        if open_workdir(loaded, workdir, overwrite=overwrite):
+        if open_workdir(loaded, workdir, overwrite=overwrite, reuse=reuse):
             display.say(f"Going on with the run in {workdir}.")
         interrupts = Interrupts(display.say)
         opened = open_run(experiment, workdir, mesh, display, interrupts=interrupts, tensorboard=tensorboard)
         with interrupts.caught(), jax.set_mesh(mesh), opened as run:
             with run.spent.phase("setup"), interrupts.abortable():
                 check_prompts(experiment, run.tokenizer)
+                check_markers(experiment, run.tokenizer)
+                if reuse is not None and newest_stage(workdir, experiment) is None:
+                    adopt(run, reuse)
             run_stages(run)
             write_summary(run)  # a run that has one is finished, and its report says so
             with run.spent.phase("report"):
@@ -106,11 +112,11 @@ def open_run(
 
 def load_tokenizer(experiment: Experiment, workdir: Path) -> Tokenizer:
     """The workdir's tokenizer; at first start it learns from the first stage's demonstrations, else from questions."""
-    path = workdir / "checkpoints" / TOKENIZER_FILE
+    path = workdir / TOKENIZER
     if path.is_file():
         return load_sentencepiece(path)
     problems = experiment.problems
-    default = SearchTraces() if isinstance(problems, Countdown) else None
+    default = {Countdown: SearchTraces(), Permutations: ArrangementTraces()}.get(type(problems))
     demonstrations = next((s.demonstrations for s in experiment.stages if isinstance(s, sft.Config)), default)
     if demonstrations is None:
         texts = [problem.question for problem in problems.problems("train", 0, TOKENIZER_TEXTS)]
@@ -125,8 +131,4 @@ def run_stages(run: Run) -> None:
     with run.spent.phase("setup"):
         params: Params = run.init_params()
     for index in range(newest_stage(run.workdir, run.experiment) or 0, len(run.experiment.stages)):
-        match run.experiment.stages[index]:
-            case sft.Config() as config:
-                params = train_supervised(run, index, config, params)
-            case ppo.Config() as config:
-                params = train_rl(run, index, config, params)
+        params = train_stage(run, index, params)

@@ -1,15 +1,17 @@
 """Opening a workdir: a new one, the same run again, or a clear refusal."""
 
 import contextlib
+import dataclasses
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rlsp_jax.checkpoints import has_checkpoint
-from rlsp_jax.common.describe import diff, to_dict
+from rlsp_jax.common.describe import ABSENT, diff, flatten, to_dict
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.override import Place, is_config, locate
 from rlsp_jax.records import (
     METRICS_FILE,
     OPERATIONAL,
@@ -19,6 +21,7 @@ from rlsp_jax.records import (
     check_run,
     is_run,
     read_json,
+    read_rows,
     to_row,
     write_json,
 )
@@ -29,9 +32,11 @@ from rlsp_jax.training.experiment_file import Loaded, load_experiment
 EXPERIMENT_FILE = "experiment.py"
 SIBLINGS = "experiment"  # other files that the experiment file imports
 CHECKPOINTS = "checkpoints"
+TOKENIZER = f"{CHECKPOINTS}/tokenizer.model"
+STOPPED = "stage/stopped"  # the metric of a step that became its stage's last one before the config's last
 OWN = (  # what a run writes; run.json, which makes a folder a run, goes last
     *(EXPERIMENT_FILE, SIBLINGS, SUMMARY_FILE, METRICS_FILE, "report.html"),
-    *("evals", "samples", CHECKPOINTS, "tensorboard", RUN_FILE),
+    *("evals", "samples", "draws", "calibration", "scaling", "grids", CHECKPOINTS, "tensorboard", RUN_FILE),
 )
 LOCK_FILE = "run.lock"  # outlives the run: removed, it would be a lock on a file that the next process does not open
 
@@ -54,7 +59,7 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
+def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool, reuse: Path | None = None) -> bool:
     """Make the workdir ready; True when it holds an earlier part of this very run.
 
     Raises `UserError` when it holds a run of another config, or files that no run wrote.
@@ -68,7 +73,7 @@ def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool) -> bool:
     else:
         check_usable(workdir)
     if not resumed:
-        write_info(loaded, workdir)
+        write_info(loaded, workdir, reuse)
     if not (workdir / EXPERIMENT_FILE).is_file():
         write_sources(loaded, workdir)
     return resumed
@@ -94,7 +99,7 @@ def write_sources(loaded: Loaded, workdir: Path) -> None:
     (workdir / EXPERIMENT_FILE).write_text(loaded.source)
 
 
-def write_info(loaded: Loaded, workdir: Path) -> None:
+def write_info(loaded: Loaded, workdir: Path, reuse: Path | None = None) -> None:
     """Write down what runs and where: this makes the folder the workdir of a run."""
     experiment = loaded.experiment
     info = RunInfo(
@@ -105,6 +110,7 @@ def write_info(loaded: Loaded, workdir: Path) -> None:
         versions=versions(),
         devices=devices(),
         started=now(),
+        reused=str(reuse or ""),
     )
     write_json(workdir / RUN_FILE, to_row(info))
 
@@ -138,12 +144,26 @@ def check_same(experiment: Experiment, workdir: Path) -> None:
 def differences_from(experiment: Experiment, workdir: Path) -> str:
     """Where the workdir's config and the experiment differ, the first few places in words; empty if nowhere.
 
-    What decides when a run stops or saves, and nothing that it computes, may differ.
+    What decides when a run stops or saves, and nothing that it computes, may differ; and a field that the run does not
+    know, since it is newer, may hold its default.
     """
-    places = diff(read_json(workdir / RUN_FILE)["config"], experiment)
-    found = [place for place in places if not re.fullmatch(OPERATIONAL, place[0])]
+    recorded = flatten(read_json(workdir / RUN_FILE)["config"])
+    places = [place for place in diff(recorded, experiment) if not re.fullmatch(OPERATIONAL, place[0])]
+    found = [place for place in places if place[1] != ABSENT or not _is_newer(experiment, place[0], recorded)]
     shown = ", ".join(f"{path} was {there!r} and is {here!r}" for path, there, here in found[:3])
     return shown + (f", and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def _is_newer(experiment: Experiment, path: str, recorded: Iterable[str]) -> bool:
+    """Whether a path lies in a field that the record knows nothing of and that holds its default."""
+    places = locate(experiment, path.removesuffix(".type"))
+    unknown = [place for place in places if not any(f"{known}.".startswith(f"{place.path}.") for known in recorded)]
+    return any(map(_holds_default, unknown))
+
+
+def _holds_default(place: Place) -> bool:
+    fields = dataclasses.fields(place.holder) if is_config(place.holder) else ()
+    return any(field.name == place.key and field.default == place.value for field in fields)
 
 
 def clear(workdir: Path) -> None:
@@ -158,6 +178,13 @@ def clear(workdir: Path) -> None:
 def stage_folder(workdir: Path, experiment: Experiment, index: int) -> Path:
     """Where a stage's checkpoints lie."""
     return workdir / CHECKPOINTS / f"{index}_{experiment.stage_names[index]}"
+
+
+def stage_end(workdir: Path, experiment: Experiment, index: int) -> int:
+    """A stage's last step: that of its config, or the one after which its records say that it stopped."""
+    name = experiment.stage_names[index]
+    rows = (row for row in read_rows(workdir / METRICS_FILE) if row["stage"] == name and row.get(STOPPED))
+    return max((row["step"] + 1 for row in rows), default=experiment.stages[index].num_steps)
 
 
 def newest_stage(workdir: Path, experiment: Experiment) -> int | None:

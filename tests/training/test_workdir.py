@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.records import check_run, is_run, read_json
+from rlsp_jax.records import check_run, is_run, read_json, write_json
 from rlsp_jax.training import load_experiment
 from rlsp_jax.training import workdir as module
 from rlsp_jax.training.workdir import is_finished, load_from_workdir, locked, newest_stage, open_workdir
@@ -49,6 +49,23 @@ def test_the_same_config_goes_on(loaded, tmp_path):
     before = read_json(tmp_path / "run.json")
     assert open_workdir(loaded, tmp_path, overwrite=False) is True
     assert read_json(tmp_path / "run.json") == before and (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_field_that_the_run_does_not_know_may_hold_its_default_and_nothing_else(loaded, tmp_path):
+    begin(loaded, tmp_path)
+    info = read_json(tmp_path / "run.json")
+    for path in (("scalings",), ("stages", 1, "clip"), ("mesh",)):
+        *way, last = path
+        place = info["config"]
+        for key in way:
+            place = place[key]
+        del place[last]
+    write_json(tmp_path / "run.json", info)
+    assert open_workdir(loaded, tmp_path, overwrite=False) is True
+    for override in ("stages.1.clip=0.1", "mesh.fsdp=2"):
+        changed = load_experiment(DEBUG, ("seed=4", override))
+        with pytest.raises(UserError, match=rf"{override.partition('=')[0]} was '\(absent\)' and is"):
+            open_workdir(changed, tmp_path, overwrite=False)
 
 
 def test_another_config_is_refused_by_naming_the_differences_and_loses_nothing(loaded, other, tmp_path):
