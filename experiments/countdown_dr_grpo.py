@@ -5,7 +5,6 @@ Command:   rlsp train experiments/countdown_dr_grpo.py --workdir runs/countdown_
 Expect:    not yet run
 """
 
-import countdown_grpo
 import countdown_rloo
 
 from rlsp_jax.algorithms import rloo
@@ -13,5 +12,4 @@ from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
-    shared = countdown_rloo.shared() | countdown_grpo.several_updates()
-    return countdown_rloo.without_critics("countdown_dr_grpo", rloo.dr_grpo(**shared))
+    return countdown_rloo.without_critics("countdown_dr_grpo", rloo.dr_grpo(**countdown_rloo.shared()))

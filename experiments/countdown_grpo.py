@@ -11,17 +11,8 @@ Expect:    not yet run
 import countdown_rloo
 
 from rlsp_jax.algorithms import rloo
-from rlsp_jax.optim import AdamW
-from rlsp_jax.schedules import Linear
 from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
-    shared = countdown_rloo.shared() | several_updates()
-    # the reference would be the model that does not think: no KL, as in the base
-    return countdown_rloo.without_critics("countdown_grpo", rloo.grpo(**shared, kl=None))
-
-
-def several_updates() -> dict:
-    """Eight clipped updates a step, as the base has."""
-    return dict(minibatch_size=32, micro_batches=1, optimizer=AdamW(Linear(3e-4, 1e-4, 60)))
+    return countdown_rloo.without_critics("countdown_grpo", rloo.grpo(**countdown_rloo.shared(), kl=None))

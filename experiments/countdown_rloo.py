@@ -1,6 +1,8 @@
 """No critic: the streams of `countdown_rlsp.py`, each compared with the other responses to the same problem.
 
 The unbiased baseline in the units of the reward: a stream's advantage is what a response earned more than its siblings.
+As the base does, it takes eight clipped updates a step: one alone would need a learning rate that takes the policy
+apart.
 
 Paper:     Back to Basics: Revisiting REINFORCE Style Optimization (2402.14740), RLOO
 Command:   rlsp train experiments/countdown_rloo.py --workdir runs/countdown_rloo
@@ -13,13 +15,13 @@ import countdown_rlsp
 
 from rlsp_jax import rewards
 from rlsp_jax.algorithms import ppo, rloo
-from rlsp_jax.optim import AdamW
-from rlsp_jax.schedules import Constant, Linear
+from rlsp_jax.schedules import Constant
 from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
-    return without_critics("countdown_rloo", rloo.Config(**shared(), kl=None))
+    # the reference would be the model that does not think: no KL, as in the base
+    return without_critics("countdown_rloo", rloo.Config(**shared(), loss=rloo.ClippedSurrogate(), kl=None))
 
 
 def without_critics(name: str, last: rloo.Config) -> Experiment:
@@ -44,6 +46,6 @@ def shared() -> dict:
             rewards.Stream("exploration", exploration.kernel, weight=Constant(0.5)),
         ),
         entropy_coef=last.entropy_coef,
-        micro_batches=8,
-        optimizer=AdamW(Linear(1e-3, 3e-4, 60)),  # one update a step, where the base has eight
+        minibatch_size=last.minibatch_size,
+        optimizer=last.optimizer,
     )

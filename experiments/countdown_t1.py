@@ -1,7 +1,8 @@
-"""T1 in miniature: many samples per problem at a high temperature, paid for being right and penalised for degenerating.
+"""T1 in miniature: many samples per problem at a high temperature, paid for being right, penalised for degenerating.
 
-No stream pays for exploration. What is to keep the policy exploring is the temperature, the entropy bonus, a reference
-that follows the policy, and problems whose samples disagree; what is to keep it sane are penalties of −1.
+The base has learned trial and error from demonstrations, as T1's has. No stream pays for exploration. What is to keep
+the policy exploring is the temperature, the entropy bonus, a reference that follows the policy, and problems whose
+samples disagree; what is to keep it sane are penalties of −1.
 
 Paper:     Advancing Language Model Reasoning through RL and Inference Scaling (2501.11651), T1
 Command:   rlsp train experiments/countdown_t1.py --workdir runs/countdown_t1
@@ -12,6 +13,7 @@ import dataclasses
 
 import countdown_rloo
 import countdown_rlsp
+from countdown_searching_base import from_searching_base
 
 from rlsp_jax import rewards
 from rlsp_jax.algorithms import rloo
@@ -19,7 +21,7 @@ from rlsp_jax.algorithms.drawing import DynamicSampling
 from rlsp_jax.algorithms.entropy import EntropyTarget
 from rlsp_jax.algorithms.references import MovingAverage
 from rlsp_jax.optim import AdamW
-from rlsp_jax.schedules import Linear
+from rlsp_jax.schedules import Cosine
 from rlsp_jax.training import Experiment
 
 PENALTIES = (
@@ -32,7 +34,7 @@ PENALTIES = (
 
 def get_config() -> Experiment:
     last = rloo.Config(
-        num_steps=60,
+        num_steps=30,
         prompts_per_step=32,
         samples_per_prompt=16,
         sampling=dataclasses.replace(countdown_rlsp.SAMPLING, temperature=1.2, top_p=0.95),
@@ -44,6 +46,6 @@ def get_config() -> Experiment:
         reference=MovingAverage(decay=0.9),
         entropy_coef=EntropyTarget(target=0.3, max_coef=0.02),
         micro_batches=16,
-        optimizer=AdamW(Linear(1e-3, 3e-4, 60)),
+        optimizer=AdamW(Cosine(1e-3, 30, warmup_steps=5)),  # one update a step
     )
-    return countdown_rloo.without_critics("countdown_t1", last)
+    return from_searching_base(countdown_rloo.without_critics("countdown_t1", last), "countdown_t1")
