@@ -2,9 +2,10 @@
 
     python launch/local_runs.py experiments/countdown_{rlsp,outcome_only}.py --seeds 0 1 2 --out runs --processes 2
 
-Each run lies in OUT/NAME.sSEED, its output beside it in a .log file. Runs of a seed that begin with the same stages
-train them once: the first run does, and the others wait for it and take them over (`rlsp train --reuse`). Started
-again, it goes on where it was stopped. Each process has its share of the cores to itself.
+Each run lies in OUT/NAME.sSEED, with its overrides in between, and its output beside it in a .log file. Runs of a seed
+that begin with the same stages train them once: the first run does, and the others wait for it and take them over
+(`rlsp train --reuse`). Started again, it goes on where it was stopped. Each process has its share of the cores to
+itself.
 """
 
 import dataclasses
@@ -98,8 +99,11 @@ def main(
 
 
 def make_job(file: Path, seed: int, out: Path, overrides: tuple[str, ...]) -> Job:
+    """A run in a folder of its own: its name tells the experiment, what is overridden, and the seed."""
+    pairs = [override.partition("=") for override in overrides]
+    changes = "".join(f".{path.rpartition('.')[2]}={value}" for path, _, value in pairs)
     overrides = (*overrides, f"seed={seed}")
-    return Job(file, out / f"{file.stem}.s{seed}", overrides, load_experiment(file, overrides).experiment)
+    return Job(file, out / f"{file.stem}{changes}.s{seed}", overrides, load_experiment(file, overrides).experiment)
 
 
 def core_shares(processes: int) -> list[tuple[int, ...]]:

@@ -30,6 +30,12 @@ def run(files: list[Path], out: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def folder(runs: Path, name: str) -> Path:
+    """The one workdir of an experiment."""
+    (found,) = (path for path in runs.glob(f"{name}.*") if path.is_dir())
+    return found
+
+
 @pytest.mark.slow
 def test_runs_share_their_first_stage_and_finished_ones_are_left_alone(tmp_path):
     debug, variant = tmp_path / "debug.py", tmp_path / "variant.py"
@@ -38,7 +44,8 @@ def test_runs_share_their_first_stage_and_finished_ones_are_left_alone(tmp_path)
     first = run([debug, variant], tmp_path / "runs")
     assert first.returncode == 0, first.stdout + first.stderr
     assert "2 runs, 0 of them finished already." in first.stdout
-    trained, took_over = (tmp_path / "runs" / f"{name}.s3" for name in ("debug", "variant"))
+    trained, took_over = (folder(tmp_path / "runs", name) for name in ("debug", "variant"))
+    assert trained.name == "debug.num_steps=3.num_steps=1.problems=16.problems=16.s3"
     assert read_json(trained / "run.json")["reused"] == ""
     assert read_json(took_over / "run.json")["reused"] == str(trained)
     ours, theirs = (
@@ -57,4 +64,6 @@ def test_a_run_that_fails_is_named(tmp_path):
     broken.write_text(text.replace("max_number=12", "max_number=1"))  # there are not that many problems
     done = run([broken], tmp_path / "runs")
     assert done.returncode == 1
-    assert f"broken.s3: failed; see {tmp_path / 'runs' / 'broken.s3'}.log" in done.stdout
+    (log,) = (tmp_path / "runs").glob("broken.*.log")
+    assert f"{log.stem}: failed; see {log}" in done.stdout
+    assert "No heldout problem turned up" in log.read_text()
