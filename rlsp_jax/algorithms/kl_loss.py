@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from rlsp_jax.common.errors import UserError
 from rlsp_jax.rl import k1, k2, k3
 
 
@@ -35,3 +36,7 @@ class KLLoss:
 
     coef: float = 0.01
     estimator: K1 | K2 | K3 = K2()
+
+    def __post_init__(self):
+        if not self.coef > 0:
+            raise UserError(f"coef of KLLoss is {self.coef}; it must be positive, or kl = None for no KL.")

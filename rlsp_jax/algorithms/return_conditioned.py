@@ -140,7 +140,7 @@ class Config:
 
     @property
     def prompt_suffix(self) -> str:
-        """What stands after every question from this stage on, as long as its policy is asked."""
+        """What stands after every question that this stage's policy is asked; a stage that follows asks without it."""
         return self.labels.texts[-1]
 
     def watched(self, step: int, every: int) -> bool:

@@ -85,7 +85,7 @@ class SequenceKL:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Who is paid for what, compared how, and how the policy follows. The defaults are T1's."""
+    """Who is paid for what, compared how, and how the policy follows. Advantages and loss are T1's by default."""
 
     kind: ClassVar[str] = "rloo"
 
@@ -120,6 +120,11 @@ class Config:
         if self.samples_per_prompt < 2:
             raise UserError(
                 f"samples_per_prompt is {self.samples_per_prompt}; siblings are compared, so set 2 or more."
+            )
+        if self.sampling.temperature == 0:
+            raise UserError(
+                "At sampling.temperature = 0 all responses to a problem are the same, so comparing them teaches "
+                "nothing; raise the temperature."
             )
         self._check_sizes()
         self.loss.check(self.epochs * self.rows // self.update_rows)

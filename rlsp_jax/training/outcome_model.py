@@ -20,6 +20,7 @@ from rlsp_jax.models import OutcomeModel
 from rlsp_jax.records import Calibration, Draw, append_rows, to_row
 from rlsp_jax.sharding import place_rows, replicated
 from rlsp_jax.training.draws import draw_responses, draws_folder
+from rlsp_jax.training.problems import problems_before
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
 from rlsp_jax.training.supervised import LOG_EVERY, SAVE_EVERY, batch_rows
@@ -66,7 +67,7 @@ def write_lessons(stage: StageRun, config: outcome_model.Config) -> Lessons:
     """The policy's responses to the stage's problems, judged; the same ones every time."""
     run = stage.run
     with run.spent.phase(stage.name):
-        first = sum(earlier.num_problems for earlier in run.earlier_stages(stage.index))
+        first = problems_before(run.experiment, stage.index)
         draws = draw_responses(
             run,
             run.responder(config.sampling, config.draw_size),

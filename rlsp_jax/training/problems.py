@@ -84,10 +84,11 @@ class Kept:
 def training_problems(stage: StageRun, config: Selects) -> tuple[ProblemSource, dict[str, np.ndarray]]:
     """Where a stage's training problems come from, and metrics of its first step that tell what choosing them cost.
 
-    Problems are chosen once, by the policy that the stage begins with; a resumed run reads the choice.
+    Problems are chosen once, by the policy that the stage begins with; a resumed run reads the choice. Where no step
+    is left to take, as in a stage that was taken over, nothing is chosen.
     """
     run, index = stage.run, stage.index
-    if config.select is None:
+    if config.select is None or stage.done == stage.end:
         return run.experiment.problems, {}
     candidates = _candidates(run.experiment, index, config.select)
     file = draws_folder(run.workdir, run.experiment, index) / SELECTED
@@ -115,13 +116,13 @@ def _candidates(experiment: Experiment, index: int, select: Selection) -> list[P
 
 
 def _ask(stage: StageRun, config: Selects, candidates: list[Problem]) -> list[Draw]:
-    """What the policy that a stage begins with answers."""
+    """What the policy that a stage begins with answers; once the stage has moved on, it must have been written down."""
     run, select = stage.run, config.select
     assert select is not None
     return draw_responses(
         run,
         run.responder(config.sampling, config.drawing.chunk_rows),
-        stage.state.params["policy"],
+        None if stage.done else stage.state.params["policy"],
         candidates,
         key_of(stage.key, "select", 0),
         draws_folder(run.workdir, run.experiment, stage.index) / "candidates.jsonl",

@@ -7,16 +7,17 @@ from typing import Any
 
 import jax
 
-from rlsp_jax.algorithms import outcome_model
+from rlsp_jax.algorithms import outcome_model, ppo, sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.records import METRICS_FILE, read_rows, write_rows
-from rlsp_jax.training.config import Experiment
+from rlsp_jax.training.config import Experiment, Stage
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stages import init_state
 from rlsp_jax.training.workdir import TOKENIZER, load_from_workdir, stage_end, stage_folder
 
 SHARED = ("seed", "tokenizer", "problems", "max_prompt", "mesh")  # what decides a first stage, beside the stage itself
+JUDGES = ("checker", "verifier", "effort_judge")  # what decides a stage that draws responses, beside these
 TRUNK = ("value_heads", "value_trunk", "value_hidden")  # fields of the model that its policy does not depend on
 
 
@@ -37,10 +38,11 @@ def adopt(run: Run, other: Path) -> None:
 
 
 def _take_stage(run: Run, other: Path, theirs: Experiment, index: int) -> None:
-    """Make the end of another run's stage that of this run's: its policy, and its outcome model if it has one."""
+    """Make the end of another run's stage that of this run's: its policy, and what else was trained up to there."""
     config, end = run.experiment.stages[index], stage_end(other, theirs, index)
     params = run.init_params()
-    wanted = {"policy": params["policy"]}
+    trained_critics = any(isinstance(stage, ppo.Config) for stage in theirs.stages[: index + 1])
+    wanted = dict(params) if trained_critics else {"policy": params["policy"]}
     if isinstance(config, outcome_model.Config):
         wanted[outcome_model.NAME] = run.place(outcome_model.init_state(config, params).params[outcome_model.NAME])
     with contextlib.closing(Saver(stage_folder(other, theirs, index))) as saver:
@@ -62,15 +64,22 @@ def last_common_stage(ours: Experiment, theirs: Experiment, other: Path) -> int:
         raise UserError(f"The run in {other} has another model, so none of its stages can be reused.")
     found = None
     for index, (mine, its) in enumerate(zip(ours.stages, theirs.stages, strict=False)):
-        if mine != its:
+        if mine != its or not _learns_alike(mine, ours, theirs):
             break
-        if (
-            stage_folder(other, theirs, index) / str(stage_end(other, theirs, index))
-        ).is_dir():  # Orbax renames what is whole
+        end = stage_folder(other, theirs, index) / str(stage_end(other, theirs, index))
+        if end.is_dir():  # Orbax renames what is whole
             found = index
     if found is None:
         raise UserError(f"The run in {other} begins with another stage, or has not finished its first; reuse another.")
     return found
+
+
+def _learns_alike(stage: Stage, ours: Experiment, theirs: Experiment) -> bool:
+    """Whether a stage that both runs have learns the same in both: by the same judges, and with the same critics."""
+    if isinstance(stage, sft.Config):
+        return True
+    judged = all(getattr(ours, field) == getattr(theirs, field) for field in JUDGES)
+    return judged and (ours.model == theirs.model or not isinstance(stage, ppo.Config))
 
 
 def _policy(experiment: Experiment) -> Any:

@@ -42,16 +42,17 @@ def train_rl(run: Run, index: int, config: ppo.Config | rloo.Config, algorithm: 
         for step in stage.steps():
             state = stage.state
             drawn = draw(state.params["policy"], key_of(stage.key, "rollout", step), step)
-            rollout = trim(drawn.rollout)
+            rollout = drawn.rollout
             verdicts = fill_columns(run, config, state.params, rollout, drawn.verdicts)
             scores, memory = pay(rollout, verdicts, run.judge.token_bytes, state.memory)
-            experience, health = algorithm.make_experience(state, rollout, scores)
+            experience, health = algorithm.make_experience(state, *trim(rollout, scores))
             check_gap(float(health["policy/logp_gap"]), config.max_logp_gap, step)
             key = key_of(stage.key, "update", step)
             stage.state, learned = algorithm.update(state._replace(memory=memory), experience, key)
             metrics = measure(rollout, verdicts, scores, run.judge.token_bytes) | drawn.metrics | health | learned
             metrics |= chosen if step == 0 else {}
-            about = f"problems {drawn.problems[0]} to {drawn.problems[-1]} of the training split"
+            among = "of the training split" if config.select is None else "in the order of those kept"
+            about = f"problems {drawn.problems[0]} to {drawn.problems[-1]} {among}"
             stage.record(step, metrics, tokens="rollout/tokens", about=about)
     return stage.state.params
 

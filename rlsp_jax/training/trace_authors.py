@@ -27,7 +27,8 @@ def open_authors(
     with contextlib.ExitStack() as stack:
         if policy is not None:
             run = stack.enter_context(open_trained(policy, display))
-            own = PolicyGenerator(run, load_policy(run)[-1], own_sampling(run.experiment))
+            index, _, params = load_policy(run)
+            own = PolicyGenerator(run, params, own_sampling(run.experiment), suffix=run.prompt_suffix(index))
             attempts.append(Author(str(policy), own, "$question"))
         yield Authors(tuple(attempts), pen, pen, pen)
 

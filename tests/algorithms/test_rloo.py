@@ -359,6 +359,7 @@ def test_an_entropy_target_raises_entropy_below_it_and_not_above():
         ({"streams": ()}, r"^streams is empty; there must be at least one reward stream\.$"),
         ({"num_steps": 0}, r"^num_steps is 0; it must be at least 1\.$"),
         ({"samples_per_prompt": 1, "prompts_per_step": 8}, r"^samples_per_prompt is 1; siblings are compared"),
+        ({"sampling": SamplingConfig(temperature=0.0)}, r"^At sampling\.temperature = 0 all responses to a problem"),
         ({"minibatch_size": 3}, r"= 8 rows are not a multiple of minibatch_size = 3\.$"),
         ({"micro_batches": 3}, r"^The 8 rows of an update are not a multiple of micro_batches = 3\.$"),
         ({"chunk_prompts": 3}, r"^prompts_per_step = 2 is not a multiple of chunk_prompts = 3\.$"),
@@ -384,6 +385,7 @@ def test_what_only_critics_would_use_of_a_stream_is_refused(changes):
     [
         lambda: rloo.ClippedSurrogate(0.0),
         lambda: rloo.SequenceKL(0.0),
+        lambda: KLLoss(0.0),
         lambda: GroupNormalized(0.0),
         lambda: ConstantLength(0),
         lambda: EntropyTarget(0.0, 1.0),

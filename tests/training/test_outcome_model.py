@@ -31,6 +31,8 @@ from rlsp_jax.training.columns import fill_columns
 from rlsp_jax.training.progress import Display
 from rlsp_jax.training.promise import newest_finished
 from rlsp_jax.training.run import Run
+from rlsp_jax.training.stage import StageRun
+from rlsp_jax.types import TrainState
 from tests.training.conftest import DEBUG
 
 SAMPLING = SamplingConfig(max_response=24)
@@ -268,6 +270,16 @@ def test_a_stage_that_is_taken_over_brings_its_outcome_model(whole, tmp_path, mo
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             np.testing.assert_array_equal(leaf, saved["['params']['outcome']" + jax.tree_util.keystr(path)])
         assert rows_of(workdir, FILES[3]) == rows_of(whole, FILES[3])
+        if last == 2:
+            ours, trained = (learned(state_of(folder, "2_ppo", 2)) for folder in (workdir, whole))
+            assert ours.keys() == trained.keys() and any("'value'" in path for path in ours)
+            for path, leaf in trained.items():
+                np.testing.assert_array_equal(ours[path], leaf, err_msg=path)
+
+
+def learned(state):
+    """The parameters of a state: policy and critics."""
+    return {path: leaf for path, leaf in state.items() if path.startswith("['params']")}
 
 
 _original = experiment
@@ -302,6 +314,21 @@ def test_responses_that_outgrow_the_context_are_refused():
 
 def draw(question: str, verdict: str, sample: int = 0) -> Draw:
     return Draw(0, sample, question, (5, 6), "text", 2, "eos", verdict)
+
+
+def test_it_asks_problems_that_no_stage_before_it_has_asked(open_debug, monkeypatch):
+    """Else the policy would answer what it has learned, and the model would be judged by that."""
+    asked = []
+    monkeypatch.setattr(loop, "draw_responses", lambda *arguments, **options: asked.extend(arguments[3]) or 1 / 0)
+    sft, _, ppo = experiment().stages
+    ppo = dataclasses.replace(ppo, streams=ppo.streams[:1])
+    with open_debug(stages=(sft, ppo, OUTCOME), evals=()) as run:
+        state = TrainState(np.asarray(0), {"policy": ()}, (), (), (), np.asarray(0), np.asarray(0))
+        stage = StageRun(run, 2, OUTCOME, state, log_every=1, save_every=1)
+        with pytest.raises(ZeroDivisionError):
+            loop.write_lessons(stage, OUTCOME)
+    first = ppo.num_steps * ppo.prompts_per_step
+    assert [problem.number for problem in asked] == list(range(first, first + OUTCOME.num_problems))
 
 
 def test_no_question_is_on_both_sides_and_unknown_verdicts_are_on_neither():

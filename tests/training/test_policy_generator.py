@@ -33,3 +33,9 @@ def test_a_response_depends_on_its_question_its_sample_and_the_seed_alone(genera
 def test_a_question_that_is_none_is_a_sentence(generators):
     with pytest.raises(UserError, match="needs exactly one '='"):
         generators[0].generate(["hello"], 1)
+
+
+def test_a_policy_that_expects_a_label_is_shown_it_after_each_question(run):
+    policy, sampling = run.init_params()["policy"], run.experiment.stages[-1].sampling
+    texts = [PolicyGenerator(run, policy, sampling, suffix=s).generate(QUESTIONS[:3], 1) for s in ("", "", " 1")]
+    assert texts[0] == texts[1] and all(bare != labelled for bare, labelled in zip(texts[0], texts[2], strict=True))

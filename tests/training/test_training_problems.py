@@ -76,6 +76,26 @@ def test_a_choice_is_made_once_and_read_ever_after(choices, monkeypatch):
     assert again == first and len(asked) == 1
 
 
+def test_a_stage_that_has_no_step_left_chooses_nothing(run, monkeypatch):
+    """As one that was taken over from another run: the policy it begins with is not there to be asked."""
+    monkeypatch.setattr(problems, "draw_responses", None)  # not to be called
+    config = dataclasses.replace(PPO, select=Difficulty(24))
+    stage = StageRun(run, 1, config, state(0, 0.0), log_every=1, save_every=100)
+    stage.done = stage.end
+    source, metrics = training_problems(stage, config)
+    assert source is run.experiment.problems and not metrics
+    assert not (run.workdir / "draws").exists()
+
+
+def test_a_choice_that_was_learned_from_and_is_gone_is_one_clear_sentence(run):
+    """Another policy than the one that the stage began with would choose other problems."""
+    config = dataclasses.replace(PPO, select=Difficulty(24))
+    stage = StageRun(run, 1, config, state(0, 0.0), log_every=1, save_every=100)
+    stage.done = 1
+    with pytest.raises(UserError, match=r"candidates\.jsonl has lost responses that this run has learned from"):
+        training_problems(stage, config)
+
+
 def test_without_a_choice_all_problems_are_trained_on(choices, run):
     source, metrics, asked = choices(None)
     assert source is run.experiment.problems and not metrics and not asked
