@@ -101,9 +101,10 @@ def evaluate(
         workdir: The run's folder.
         problems: How many held-out problems; the experiment's own number by default.
         samples: Responses drawn per problem beside the greedy one.
-        scaling: Instead, answers from a part of the thinking and majority votes, at the ends of stages and of the
-            newest policy: what the run has not recorded yet is measured and recorded.
-        as_json: Print the shape of summary.json (of rows, with --scaling) instead of a table.
+        scaling: Measure instead how often answers are right that are asked for after only a part of the thinking, and
+            those that a majority of samples gives: at the ends of stages, and with the newest policy. The run keeps
+            the figures, and what it has already is not measured again.
+        as_json: Print JSON instead of tables: an object as in summary.json, or with --scaling the rows it keeps.
     """
     import dataclasses
 
@@ -257,12 +258,13 @@ def demonstrations(
     anew. Traces whose answer is correct are kept, for SFT to imitate with data.JSONLDemonstrations.
 
     Args:
-        input: One JSON object a line: a problem and its answer, and an id if there is one.
+        input: One JSON object a line: a problem (problem, question or prompt), the answer to it (answer, final_answer,
+            expected_answer or solution), and an id if there is one.
         output: One JSON object a line: question, response and where it came from. Problems without a trace, and why,
             are in FILE.dropped.
         model: Attempts the problems. May be given many times.
-        writer: The model that criticizes, merges and rewrites; by default the first that attempts.
-        policy: A run's folder, whose newest policy attempts the problems too.
+        writer: The model that criticizes, merges and rewrites; by default the first --model.
+        policy: The folder of a run on problems of this kind, whose newest policy attempts them too.
         endpoint: What stands before /chat/completions.
         key_variable: The environment variable that holds the endpoint's key; None sends no key.
         samples: Attempts of each model.
@@ -280,8 +282,10 @@ def demonstrations(
     from rlsp_jax.training.trace_authors import failures, open_authors
     from rlsp_jax.verifiers import Endpoint, Math, VerifierPool
 
-    if not model:
-        raise UserError("Nobody attempts the problems; name a model with --model.")
+    if not model and policy is None:
+        raise UserError("Nobody attempts the problems; name a model with --model, or a run with --policy.")
+    if not model and writer is None:
+        raise UserError("Nobody writes the traces; name a model with --writer.")
     set_up_process()
     console = Console(stderr=True)
     writes = Endpoint(
@@ -462,10 +466,11 @@ def _scale(workdir: Path, *, as_json: bool) -> None:
     thinking = Table("stage", "step", "thinking", "tokens kept", "own answer", "summary model", title="Cut thinking")
     for r in results:
         part = f"{r.fraction:.0%}" if r.fraction else "as written" if r.budget is None else f"≤ {r.budget}"
-        summary = f"{r.summary:.3f}" if r.summarizer and r.summary == r.summary else "–"
-        thinking.add_row(r.stage, str(r.step), part, f"{r.kept:.1f}", f"{r.own:.3f}", summary)
+        rates = (f"{rate:.3f}" if rate == rate else "–" for rate in (r.own, r.summary))
+        thinking.add_row(r.stage, str(r.step), part, f"{r.kept:.1f}", *rates)
     votes = Table("stage", "step", "samples", "tokens", "accuracy", title="Majority votes")
-    for r in (r for r in grid if r.budget == max(other.budget for other in grid)):
+    largest = {r.eval: r.budget for r in sorted(grid, key=lambda r: r.budget)}
+    for r in (r for r in grid if r.budget == largest[r.eval]):
         votes.add_row(r.stage, str(r.step), str(r.k), f"{r.tokens:.1f}", f"{r.accuracy:.3f}")
     for table in (thinking, votes):
         Console().print(table)

@@ -15,7 +15,7 @@ from rlsp_jax.evaluation.respond import Checker
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.generation.engine import decode_until, finish, make_room, start_decoding
 from rlsp_jax.models import ActorCritic
-from rlsp_jax.rewards import MathChecker
+from rlsp_jax.rewards import ExactTextChecker, MathChecker
 from rlsp_jax.types import Params, PromptBatch, PyTree, Rollout, Verdicts
 
 WHOLE = 1000  # a fraction of the thinking is counted in thousandths of it
@@ -29,6 +29,8 @@ def default_marker(checker: Checker) -> str:
     match checker:
         case MathChecker():
             return "\nThe final answer is \\boxed{"
+        case ExactTextChecker():
+            return f"\n{ANSWER} "  # one token of `permutation_symbols`: every line begins with its line break
         case _:
             return f"{ANSWER} "
 

@@ -4,6 +4,7 @@ Self-consistency spends k · E[min(tokens, B)] tokens on a problem; with those b
 equal expense with one long response (RLSP, 2502.06773, Table 3).
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from rlsp_jax.evaluation.estimators import majority_correct
@@ -22,7 +23,7 @@ def vote_grid(samples: Sequence[Sample], verifier: Verifier, budgets: Sequence[i
     known = sorted((s for s in drawn if s.verdict != "unknown"), key=lambda s: (s.problem, s.sample))
     answers = {sample.answer for sample in known if sample.answer is not None}
     classes = {answer: verifier.equivalence(answer) for answer in answers}
-    groups = [[s for s in known if s.problem == number] for number in sorted({s.problem for s in known})]
+    groups = [list(group) for _, group in itertools.groupby(known, key=lambda s: s.problem)]
     most = max(map(len, groups), default=0)
     ks = [2**i for i in range(most.bit_length())]
     return [_result(groups, classes, k, budget, len(drawn) - len(known)) for k in ks for budget in sorted(set(budgets))]

@@ -1,4 +1,4 @@
-"""Runs side by side on one page: against steps, against generated tokens, and at the end."""
+"""Runs side by side on one page: against steps, generated tokens and drawn samples, and at the end."""
 
 import dataclasses
 import math
@@ -10,14 +10,16 @@ from markupsafe import Markup
 from rlsp_jax.report import tables
 from rlsp_jax.report.export import markdown_table, write_files
 from rlsp_jax.report.figures import Figure, Measure, chart_id, figure
-from rlsp_jax.report.load import NAN, load_run
+from rlsp_jax.report.load import NAN, Stage, load_run
 from rlsp_jax.report.plots import Bars, bar_chart, line_chart
 from rlsp_jax.report.render import render, write_atomically
 from rlsp_jax.report.scaling import scaling_comparison
 from rlsp_jax.report.seeds import (
     Experiment,
     Place,
+    Seed,
     banded_line,
+    by_samples,
     by_step,
     by_tokens,
     group_by_config,
@@ -26,7 +28,15 @@ from rlsp_jax.report.seeds import (
     mean_line,
     reached,
 )
-from rlsp_jax.report.story import learning_stages, stage_title, tokens_at, unknowns
+from rlsp_jax.report.story import (
+    imitates_itself,
+    learning_stages,
+    samples_at,
+    seconds_of,
+    stage_title,
+    tokens_at,
+    unknowns,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +56,8 @@ ASPECTS = (
         "Greedy accuracy",
         lambda r: r.greedy,
         tables.percent,
-        "The same runs twice: longer responses cost more tokens in a step, so only the second panel compares at equal "
-        "expense. Bands are ± one standard error over seeds.",
+        "Longer responses cost more tokens in a step, so that curves compare at equal expense over tokens and not over "
+        "steps. Bands are ± one standard error over seeds.",
     ),
     Aspect(
         "pass_at_1",
@@ -74,6 +84,9 @@ ASPECTS = (
 )
 
 
+COSTS = ("Steps", "Tokens generated", "Samples drawn", "Seconds")
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """A mean over seeds and its standard error, as text; the error is empty for one seed."""
@@ -87,13 +100,14 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one experiment shows at one moment; `kind` is "start", "end" or "change"."""
+    """What one experiment shows at one moment; `kind` is "start", "end" or "change". An end has `COSTS`."""
 
     kind: str
     experiment: Experiment
     moment: str
     seeds: int
     cells: tuple[Cell, ...]
+    costs: tuple[Cell, ...] = (Cell(),) * len(COSTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +130,7 @@ def write_comparison(workdirs: list[Path], output: Path, figures: Path | None = 
     experiments = group_by_config(runs)
     evaluated = [(experiment, seed) for experiment in experiments for seed in experiment.seeds if seed.ends]
     wanted = tables.quantities([end.overall for _, seed in evaluated for end in seed.ends])
-    headings = [*(quantity.name for quantity in wanted), "Steps", "Tokens generated"]
+    headings = [quantity.name for quantity in wanted]
     rows = [row for experiment in experiments for row in final_rows(experiment, wanted)]
     equals, watched = equal_expense(experiments), watched_by(experiments)
     drawn = comparison_figures(experiments)
@@ -124,6 +138,7 @@ def write_comparison(workdirs: list[Path], output: Path, figures: Path | None = 
         "comparison.html.jinja",
         experiments=experiments,
         headings=headings,
+        costs=COSTS,
         rows=rows,
         equals=equals,
         watched=watched,
@@ -142,8 +157,8 @@ def markdown(headings: Sequence[str], rows: Sequence[Row], equals: Sequence[Equa
     parts = ["Mean ± standard error over seeds; a change is taken seed by seed, for rates in points."]
     parts.append(
         markdown_table(
-            ["Experiment", "At", "Seeds", *headings],
-            [[row.experiment.name, row.moment, row.seeds, *row.cells] for row in rows],
+            ["Experiment", "At", "Seeds", *headings, *COSTS],
+            [[row.experiment.name, row.moment, row.seeds, *row.cells, *row.costs] for row in rows],
         )
     )
     for equal in equals:
@@ -162,19 +177,26 @@ def final_rows(experiment: Experiment, wanted: Sequence[tables.Quantity]) -> tup
         _cell(q.write, [q.of(seed.ends[-1].overall) - q.of(seed.ends[0].overall) for seed in ended], signed=True)
         for q in wanted
     ]
-    rows = [Row("start", experiment, begun[0].ends[0].label, len(begun), (*start, Cell(), Cell()))] if begun else []
+    rows = [Row("start", experiment, begun[0].ends[0].label, len(begun), tuple(start))] if begun else []
     if ended:
         label = ended[0].ends[-1].label
-        rows.append(Row("end", experiment, label, len(ended), (*end, *_cost(experiment))))
-        rows.append(Row("change", experiment, "change", len(ended), (*change, Cell(), Cell())))
+        rows.append(Row("end", experiment, label, len(ended), tuple(end), _costs(experiment)))
+        rows.append(Row("change", experiment, "change", len(ended), tuple(change)))
     return tuple(rows)
 
 
-def _cost(experiment: Experiment) -> tuple[Cell, Cell]:
-    """Steps of the last stage, and the tokens generated in it."""
-    last = [(seed.run, seed.ends[-1]) for seed in experiment.ended]
-    tokens = [tokens_at(run, stage, end.step) for run, end in last for stage in run.stages if stage.name == end.stage]
-    return _cell(tables.whole, [float(end.step) for _, end in last]), _cell(tables.whole, tokens)
+def _costs(experiment: Experiment) -> tuple[Cell, ...]:
+    """What the last stage took, with the outcome model that it is paid by."""
+    last = [(seed.run, seed.ends[-1].step, s) for seed in experiment.ended for s in seed.run.stages if _ends(seed, s)]
+    steps = [float(seed.ends[-1].step) for seed in experiment.ended]
+    tokens = [tokens_at(run, stage, step) for run, step, stage in last]
+    samples = [samples_at(run, stage, step) for run, step, stage in last]
+    seconds = [seconds_of(run, stage) for run, _, stage in last]
+    return tuple(_cell(tables.whole, values) for values in (steps, tokens, samples, seconds))
+
+
+def _ends(seed: Seed, stage: Stage) -> bool:
+    return stage.name == seed.ends[-1].stage
 
 
 def _cell(write: Callable[[float], str], values: Sequence[float], *, signed: bool = False) -> Cell:
@@ -193,12 +215,26 @@ def _written(write: Callable[[float], str], mean: float, error: float, *, signed
 
 
 def equal_expense(experiments: Sequence[Experiment]) -> tuple[Equal, ...]:
-    """The experiments at equal steps and at equal generated tokens; empty for fewer than two that learn."""
+    """The experiments at equal steps, generated tokens and drawn samples; empty for fewer than two that learn."""
     learning = [e for e in experiments if e.watched]
     if len(learning) < 2:
         return ()
-    tables_of = (_equal(learning, by_step, "step {:,.0f}"), _equal(learning, by_tokens, "{:,.0f} generated tokens"))
-    return tuple(table for table in tables_of if table is not None)
+    steps = _equal(learning, by_step, "step {:,.0f}") if alike(learning) else None
+    tokens = _equal(learning, by_tokens, "{:,.0f} generated tokens")
+    samples = _equal(learning, by_samples, "{:,.0f} samples drawn")
+    if steps and samples and steps.rows == samples.rows:
+        steps, samples = dataclasses.replace(steps, title=f"{steps.title}, which is {samples.title}"), None
+    return tuple(table for table in (steps, tokens, samples) if table is not None)
+
+
+def alike(experiments: Sequence[Experiment]) -> bool:
+    """Whether a step is the same kind of thing in all: one draws a batch and learns from it, or it only imitates."""
+    return len({imitates_itself(_learner(seed)) for e in experiments for seed in e.watched}) < 2
+
+
+def _learner(seed: Seed) -> Stage:
+    """The stage that a seed's way leads through."""
+    return learning_stages(seed.run)[-1]
 
 
 def _equal(experiments: Sequence[Experiment], place: Place, title: str) -> Equal | None:
@@ -226,30 +262,37 @@ def watched_by(experiments: Sequence[Experiment]) -> tuple[str, ...]:
 
 
 def comparison_figures(experiments: Sequence[Experiment]) -> dict[str, Figure]:
-    """Each aspect against steps and against tokens, then what the ends look like, by the names of their files."""
+    """Each aspect against steps and tokens, accuracy against samples, then the ends; by the names of their files."""
     ends = figure(
         [_levels_panel(experiments), _budgets_panel(experiments)],
         "The ends of the runs, by level of difficulty and by the tokens that a response may take.",
     )
     aspects = {aspect.name: _aspect_figure(experiments, aspect) for aspect in ASPECTS}
-    drawn = {**aspects, "ends": ends, **scaling_comparison(experiments)}
+    drawn = {**aspects, "samples": _samples_figure(experiments), "ends": ends, **scaling_comparison(experiments)}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _aspect_figure(experiments: Sequence[Experiment], aspect: Aspect) -> Figure | None:
-    stages = {stage_title(learning_stages(seed.run)[-1].name) for e in experiments for seed in e.watched}
-    step_label = f"{' / '.join(sorted(stages))} step"
-    panels = [
-        line_chart(
-            chart_id(f"{aspect.title} {x_label}"),
-            aspect.title,
-            x_label,
-            [mean_line(experiment, place, aspect.of) for experiment in experiments],
-            percent=aspect.write is tables.percent,
-        )
-        for place, x_label in ((by_step, step_label), (by_tokens, "tokens generated"))
-    ]
+    panels = [_aspect_panel(experiments, aspect, by_tokens, "tokens generated")]
+    if alike(experiments):
+        stages = {stage_title(_learner(seed).name) for e in experiments for seed in e.watched}
+        panels.insert(0, _aspect_panel(experiments, aspect, by_step, f"{' / '.join(sorted(stages))} step"))
     return figure(panels, aspect.caption)
+
+
+def _samples_figure(experiments: Sequence[Experiment]) -> Figure | None:
+    rates = [aspect for aspect in ASPECTS if aspect.write is tables.percent]
+    return figure(
+        [_aspect_panel(experiments, aspect, by_samples, "samples drawn") for aspect in rates],
+        "Sample complexity: accuracy after so many responses were drawn to learn from, with those that chose the "
+        "problems, that found no place in a batch, or that an outcome model learned from. Evaluations are not counted.",
+    )
+
+
+def _aspect_panel(experiments: Sequence[Experiment], aspect: Aspect, place: Place, x_label: str) -> Markup | None:
+    lines = [mean_line(experiment, place, aspect.of) for experiment in experiments]
+    name = chart_id(f"{aspect.title} {x_label}")
+    return line_chart(name, aspect.title, x_label, lines, percent=aspect.write is tables.percent)
 
 
 def _levels_panel(experiments: Sequence[Experiment]) -> Markup | None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from rlsp_jax.records import Behaviors, Calibration, EvalResult
 from rlsp_jax.report.load import NAN, Run, Stage
 from rlsp_jax.report.plots import CYCLE, Bars, Color, Line, bar_chart, line_chart
-from rlsp_jax.report.story import Milestone, Point, points, stage_title, standard_error
+from rlsp_jax.report.story import Milestone, Point, imitates_itself, points, stage_title, standard_error
 
 Measure = Callable[[EvalResult], float]
 
@@ -32,6 +32,7 @@ _HEALTH: Mapping[str, str] = {
 }
 _PREDICTIONS = {"end": ("At the end", Color.BLUE), "all": ("At every token", Color.ORANGE)}
 _PERCENT = ("policy/clip_fraction",)
+_EXPLAINED = "value/explained_variance/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,27 +51,33 @@ def figure(panels: Sequence[Markup | None], caption: str, *, small: bool = False
 
 
 def supervised_figure(run: Run, stage: Stage) -> Figure | None:
-    """Loss of a stage that learns from demonstrations, and its accuracy on held-out problems."""
+    """Loss of a stage that imitates, and its accuracy on held-out problems where no other figure has it."""
+    own = imitates_itself(stage)
     return figure(
         [
             _metric_panel(stage, "sft/loss", "Loss (nats per token)", Color.ORANGE),
-            _accuracy_panel(run, stage),
+            None if own else _accuracy_panel(run, stage),
         ],
-        f"{stage_title(stage.name)} imitates demonstrations. "
+        f"{stage_title(stage.name)} imitates {'responses of its own' if own else 'demonstrations'}. "
         "Where a curve is drawn twice, thin is what was logged and thick its moving average.",
     )
 
 
 def accuracy_figure(run: Run, stage: Stage) -> Figure | None:
-    """Accuracy on held-out problems and on the policy's own rollouts."""
-    return figure(
-        [
-            _accuracy_panel(run, stage),
-            _metric_panel(stage, "rollout/accuracy", "Accuracy of training rollouts", Color.PURPLE, percent=True),
-        ],
-        f"Held-out problems are never trained on, and step 0 is where {stage_title(stage.name)} began; "
-        "training rollouts are the responses it learned from, sampled at the training temperature.",
-    )
+    """Accuracy on held-out problems and on the policy's own responses."""
+    began = f"Held-out problems are never trained on, and step 0 is where {stage_title(stage.name)} began; "
+    if imitates_itself(stage):
+        drawn = Line("drawn", stage.steps, stage.columns.get("draws/accuracy", ()), Color.PURPLE, dots=True)
+        own = _own_accuracy(stage, "Accuracy of the responses drawn", [drawn])
+        return figure([_accuracy_panel(run, stage), own], f"{began}what it imitates is chosen from responses drawn.")
+    rollouts = _metric_lines(stage, "rollout/accuracy", "rollouts", Color.PURPLE)
+    own = _own_accuracy(stage, "Accuracy of training rollouts", rollouts)
+    about = "training rollouts are the responses it learned from, sampled at the training temperature."
+    return figure([_accuracy_panel(run, stage), own], f"{began}{about}")
+
+
+def _own_accuracy(stage: Stage, title: str, lines: Sequence[Line]) -> Markup | None:
+    return line_chart(_id(stage, "own accuracy"), title, _x_label(stage), lines, percent=True)
 
 
 def rewards_figure(stage: Stage) -> Figure | None:
@@ -131,8 +138,9 @@ def health_figure(stage: Stage) -> Figure | None:
     """The quantities that go wrong first when learning does."""
     names = dict(_HEALTH)
     for name in stage.columns:
-        if name.startswith("value/explained_variance/"):
+        if name.startswith(_EXPLAINED):
             names[name] = f"Value: variance explained, {name.rsplit('/', 1)[1]}"
+    stage = dataclasses.replace(stage, columns={name: _seen(name, way) for name, way in stage.columns.items()})
     panels = [
         _metric_panel(stage, name, title, Color.MUTED, percent=name in _PERCENT, small=True)
         for name, title in names.items()
@@ -140,9 +148,15 @@ def health_figure(stage: Stage) -> Figure | None:
     return figure(
         panels,
         "A healthy run keeps some entropy, small steps and a log-prob gap near zero; "
-        "variance explained near 1 means that the value head knows what a response will earn.",
+        "variance explained near 1 means that the value head knows what a response will earn; what is below −1 is "
+        "drawn at −1.",
         small=True,
     )
+
+
+def _seen(name: str, way: tuple[float, ...]) -> tuple[float, ...]:
+    """A metric as it is drawn: where hardly anything varies, the variance explained may be −1e5 and hide the rest."""
+    return tuple(max(value, -1.0) for value in way) if name.startswith(_EXPLAINED) else way
 
 
 def levels_figure(ends: Sequence[Milestone]) -> Figure | None:

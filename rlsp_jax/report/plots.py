@@ -113,11 +113,12 @@ def line_chart(
 ) -> Markup | None:
     """Curves with labels at their ends; None when no curve has two points. `name` is unique on the page.
 
-    With `log` equal ratios of x are equally far apart; every x is positive then.
+    Beside such a curve one with `dots` may be a single one. With `log` equal ratios of x are equally far apart; every
+    x is positive then.
     """
     drawn = [_finite(line) for line in lines]
-    drawn = [line for line in drawn if len(line.x) > 1]
-    if not drawn:
+    drawn = [line for line in drawn if len(line.x) > (0 if line.dots else 1)]
+    if not any(len(line.x) > 1 for line in drawn):
         return None
 
     def draw(axes: Axes) -> None:
@@ -146,7 +147,7 @@ def bar_chart(
         for i, bar in enumerate(bars):
             places = [group + (i - (len(bars) - 1) / 2) * width for group in range(len(groups))]
             _draw_bars(axes, places, width, bar, percent)
-        axes.set_xticks(range(len(groups)), list(groups))
+        axes.set_xticks(range(len(groups)), [group.replace(", ", ",\n") for group in groups])
         axes.tick_params(axis="x", length=0)
         axes.set_xlabel(x_label)
         axes.set_ylim(0, max(max(tops) * 1.12, 0.1))

@@ -138,8 +138,8 @@ def _thinking_panels(experiments: Sequence[Experiment], part: str) -> list[Marku
 
 
 def _thinking_line(experiment: Experiment, part: str, answer: Answer, *, last: bool) -> Line:
-    """The mean over seeds at each cut, where the kept tokens are means over seeds too."""
-    found = [_stage_results(seed.run.scalings, last=last) for seed in experiment.seeds]
+    """The mean at each cut, over the seeds that are as far as the furthest; kept tokens are means over them too."""
+    found = [_stage_results(seed.run.scalings, last=last) for seed in experiment.begun]
     cuts = sorted({getattr(r, part) for results in found for r in results if getattr(r, part) is not None})
     same = [[r for results in found for r in results if getattr(r, part) == cut] for cut in cuts]
     kept = [mean_and_error(r.kept for r in results)[0] for results in same]
@@ -154,7 +154,7 @@ def _votes_panel(experiments: Sequence[Experiment], *, last: bool) -> Markup | N
 
 
 def _votes_line(experiment: Experiment, *, last: bool) -> Line:
-    found = [_stage_results(seed.run.grids, last=last) for seed in experiment.seeds]
+    found = [_stage_results(seed.run.grids, last=last) for seed in experiment.begun]
     votes = [r for results in found if results for r in whole(results)]
     same = [[r for r in votes if r.k == k] for k in sorted({r.k for r in votes})]
     xs = [mean_and_error(r.tokens for r in results)[0] for results in same]

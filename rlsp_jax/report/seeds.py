@@ -28,9 +28,13 @@ def by_tokens(point: Point) -> float:
     return point.tokens
 
 
+def by_samples(point: Point) -> float:
+    return point.samples
+
+
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """One run, where its last two stages ended, and its way through the last stage that learns from rewards."""
+    """One run, where its last two stages ended, and its way through the last stage that learns from its responses."""
 
     run: Run
     num_milestones: int  # stages with a full evaluation: a start that only stands in for one is none
@@ -45,11 +49,15 @@ class Seed:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Runs that differ by their seed alone; `label` is the name in charts, without what all names begin with."""
+    """Runs that differ by their seed alone; `label` is the name in charts, without what all names begin with.
+
+    Its curves are dashed where its colour is that of an experiment before it.
+    """
 
     name: str
     label: str
     color: Color
+    dashed: bool
     seeds: tuple[Seed, ...]
 
     @property
@@ -65,7 +73,7 @@ class Experiment:
 
     @property
     def watched(self) -> tuple[Seed, ...]:
-        """The seeds with a way through a stage that learns from rewards."""
+        """The seeds with a way through a stage that learns from its responses."""
         return tuple(seed for seed in self.seeds if seed.way)
 
 
@@ -87,7 +95,7 @@ def group_by_config(runs: Sequence[Run]) -> tuple[Experiment, ...]:
     names, plain = experiment_names(firsts), {run.info.name for run in firsts}
     shared = os.path.commonprefix(list(plain)).rfind("_") + 1 if len(plain) > 1 else 0  # ends where a word does
     return tuple(
-        Experiment(name, name[shared:], CYCLE[i % len(CYCLE)], tuple(map(read_seed, group)))
+        Experiment(name, name[shared:], CYCLE[i % len(CYCLE)], i // len(CYCLE) % 2 == 1, tuple(map(read_seed, group)))
         for i, (name, group) in enumerate(zip(names, groups.values(), strict=True))
     )
 
@@ -166,7 +174,8 @@ def mean_line(experiment: Experiment, place: Place, of: Measure) -> Line:
 def banded_line(experiment: Experiment, xs: Sequence[float], found: Sequence[tuple[float, float]]) -> Line:
     """A line of means, with a band where there are standard errors."""
     means = [mean for mean, _ in found]
+    line = Line(experiment.label, xs, means, experiment.color, dashed=experiment.dashed, dots=True)
     if not all(math.isfinite(error) for _, error in found):
-        return Line(experiment.label, xs, means, experiment.color, dots=True)
+        return line
     low, high = [mean - error for mean, error in found], [mean + error for mean, error in found]
-    return Line(experiment.label, xs, means, experiment.color, low=low, high=high, dots=True)
+    return dataclasses.replace(line, low=low, high=high)

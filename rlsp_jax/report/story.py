@@ -1,6 +1,7 @@
 """Which evaluations tell a run's story: where each stage ended, and how the last one got there."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable
 
@@ -26,10 +27,14 @@ class Milestone:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One evaluation on the way through a stage. Tokens are those generated since the stage began."""
+    """One evaluation on the way through a stage: after how many steps, and after what was drawn to learn from.
+
+    Tokens and samples are those generated for the stage, its outcome model included; NaN when no metric tells.
+    """
 
     step: int
     tokens: float
+    samples: float
     result: EvalResult
 
 
@@ -76,12 +81,17 @@ def _milestone(end: EvalResult, results: Iterable[EvalResult]) -> Milestone:
 
 
 def learning_stages(run: Run) -> tuple[Stage, ...]:
-    """The stages that learn from rewards."""
-    return tuple(stage for stage in run.stages if any(name.startswith("reward/") for name in stage.columns))
+    """The stages whose policy learns from responses of its own: from rewards, or by imitating some of them."""
+    return tuple(s for s in run.stages if imitates_itself(s) or any(name.startswith("reward/") for name in s.columns))
+
+
+def imitates_itself(stage: Stage) -> bool:
+    """Whether its steps imitate responses that were drawn in rounds, so that a step draws nothing."""
+    return stage.has("draws/samples")
 
 
 def supervised_stages(run: Run) -> tuple[Stage, ...]:
-    """The stages that learn from demonstrations."""
+    """The stages that imitate: demonstrations, or responses of the policy's own."""
     return tuple(stage for stage in run.stages if stage.has("sft/loss"))
 
 
@@ -92,22 +102,87 @@ def points(run: Run, stage: Stage) -> tuple[Point, ...]:
     order = [s.name for s in run.stages]
     before = [r for r in overall if r.stage in order and order.index(r.stage) < order.index(stage.name)]
     inside = sorted((r for r in overall if r.stage == stage.name), key=lambda r: r.step)
-    way = [Point(r.step, tokens_at(run, stage, r.step), r) for r in inside]
+    shown = [(r.step, r) for r in inside]
     if before and (not inside or inside[0].step > 0):
-        way.insert(0, Point(0, 0.0, before[-1]))
-    return tuple(way)
+        shown.insert(0, (0, before[-1]))
+    return tuple(Point(step, tokens_at(run, stage, step), samples_at(run, stage, step), r) for step, r in shown)
+
+
+def outcome_models(run: Run, stage: Stage) -> tuple[Stage, ...]:
+    """The stages that trained outcome models for this one: those since the last stage whose policy learned."""
+    learned = [s.index for s in learning_stages(run) if s.index < stage.index]
+    between = (s for s in run.stages if max(learned, default=-1) < s.index < stage.index)
+    return tuple(s for s in between if s.has("outcome_model/loss"))
 
 
 def tokens_at(run: Run, stage: Stage, step: int) -> float:
-    """Tokens generated in a stage's first `step` steps, by its metrics; NaN when they do not say.
+    """Tokens generated for a stage's first `step` steps, by its metrics; NaN when they do not say.
 
     Metrics count steps from 0: the row of step 3 is about the fourth update. Evaluations count updates done.
     """
-    if step == 0:
-        return 0.0
-    earlier = [s.tokens[-1] for s in run.stages if s.index < stage.index and s.tokens]
-    done = [tokens for at, tokens in zip(stage.steps, stage.tokens, strict=True) if at < step]
-    return done[-1] - (earlier[-1] if earlier else 0.0) if done else NAN
+    first = (*outcome_models(run, stage), stage)[0].index
+    before = _last([tokens for s in run.stages if s.index < first for tokens in s.tokens], 0.0)
+    earlier = _last([tokens for s in run.stages if s.index < stage.index for tokens in s.tokens], 0.0)
+    return (_done(stage, stage.tokens, step) if step else earlier) - before
+
+
+def samples_at(run: Run, stage: Stage, step: int) -> float:
+    """Responses drawn for a stage's first `step` steps, by its metrics; NaN when they do not say."""
+    earlier = sum(samples_drawn(model)[-1] for model in outcome_models(run, stage))
+    return earlier + (_done(stage, samples_drawn(stage), step) if step else 0.0)
+
+
+def seconds_of(run: Run, stage: Stage) -> float:
+    """Wall seconds of a stage and of its outcome models, evaluations left out, by the summary; NaN before it."""
+    return sum(run.seconds.get(s.name, NAN) for s in (*outcome_models(run, stage), stage))
+
+
+def samples_drawn(stage: Stage) -> tuple[float, ...]:
+    """Responses drawn to learn from since the stage began, at each row of its metrics; NaN when they do not say.
+
+    A stage that imitates itself says it. Elsewhere a batch's tokens over their mean length are its rows, which were
+    drawn so many times over; and problems may have been chosen by responses to them.
+    """
+    if imitates_itself(stage):
+        told = stage.columns["draws/samples"]
+        return tuple(itertools.accumulate(told, lambda before, now: now if math.isfinite(now) else before))
+    if not stage.has("rollout/tokens"):
+        return (NAN,) * len(stage.steps)
+    columns = zip(*(_column(stage, *names) for names in _DRAWN), strict=True)
+    return tuple(itertools.accumulate(_rows_drawn(*row) for row in columns))
+
+
+_DRAWN = (
+    ("rollout/tokens",),
+    ("rollout/wasted_tokens",),
+    ("rollout/length", "draws/length"),
+    ("rollout/draws",),
+    ("select/samples",),
+)
+
+
+def _rows_drawn(tokens: float, wasted: float, length: float, draws: float, choosing: float) -> float:
+    """Of one row of metrics; what it does not have is NaN."""
+    rows = round((tokens - _known(wasted, 0.0)) / length) if length > 0 and math.isfinite(tokens) else 0
+    return round(rows * _known(draws, 1.0)) + _known(choosing, 0.0)
+
+
+def _column(stage: Stage, *names: str) -> tuple[float, ...]:
+    """The first of these columns that a stage has; NaN without any."""
+    return next((stage.columns[name] for name in names if stage.has(name)), (NAN,) * len(stage.steps))
+
+
+def _known(value: float, otherwise: float) -> float:
+    return value if math.isfinite(value) else otherwise
+
+
+def _done(stage: Stage, so_far: Iterable[float], step: int) -> float:
+    """A count that only grows, after `step` updates."""
+    return _last([count for at, count in zip(stage.steps, so_far, strict=True) if at < step], NAN)
+
+
+def _last(values: list[float], otherwise: float) -> float:
+    return values[-1] if values else otherwise
 
 
 def samples_by_stage(run: Run) -> dict[str, tuple[Sample, ...]]:

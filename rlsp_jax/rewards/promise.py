@@ -30,10 +30,11 @@ class PromiseSteps:
     """At the end of each step, how much the promise has risen since the end of the step before: a dense reward.
 
     A step ends with the token that completes `marker`, and with the last token; the first one starts from the promise
-    after the response's first token. The rewards of a response sum to its promise at the end less that at the start:
-    with γ = 1 they are a shaping by potentials, which changes no optimal policy (Ng et al. 1999). Havrilla et al. 2024
-    (2403.04642) leave open how rewards of an outcome model are placed. Responses that outgrow `byte_text.expand` are
-    not valid.
+    after the response's first token. The rewards of a response sum to its promise at the end less that at the start.
+    They are differences of potentials, but not a shaping that changes no optimal policy (Ng et al. 1999): for that the
+    last potential would have to be the same for all responses, and here one that the outcome model likes without reason
+    is paid. How Havrilla et al. 2024 (2403.04642) place an outcome model's rewards is not known. Responses that outgrow
+    `byte_text.expand` are not valid.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"promise"})

@@ -150,7 +150,7 @@ def key_of(text: str) -> int:
     if number is None or not (number[2] or number[3]):
         return 0
     digits, fraction = (number[2] or "0").replace(",", ""), (number[3] or "").rstrip("0")
-    if max(len(number[2] or ""), len(number[3] or "")) > MAX_DIGITS and len(digits) > MAX_DIGITS:
+    if max(len(digits), len(number[3] or "")) > MAX_DIGITS:  # as written: the device reads no more
         return 0
     items = [bool(number[1]) and bool(int(digits) or fraction), int(digits), int(fraction or 0), len(fraction)]
     return max(_hash(items), 1)

@@ -326,6 +326,24 @@ def test_the_command_names_what_went_wrong_and_ends_with_1(server, tmp_path, mon
     assert "2 × no reply from ann: HTTP 400" in printed.err
 
 
+@pytest.mark.parametrize(
+    ("authors", "sentence"),
+    [
+        ([], "Nobody attempts the problems; name a model with --model, or a run with --policy."),
+        (["--policy", "run"], "Nobody writes the traces; name a model with --writer."),
+        (["--policy", "run", "--writer", "bob"], "run is not the workdir of a run"),
+    ],
+)
+def test_the_command_says_who_is_missing(authors, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(cli, "_num_cores", lambda: 1)
+    monkeypatch.setattr(sys, "argv", ["rlsp", "demonstrations", "--input", "a", "--output", "b", *authors])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2 and sentence in " ".join(capsys.readouterr().err.split())
+
+
 # ---- what the authors are told ----
 
 

@@ -10,14 +10,23 @@ import pytest
 from jax.sharding import AxisType
 
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data import SEARCH_SYMBOLS, Countdown, SearchTraces, SentencePiece, parse_question
+from rlsp_jax.data import (
+    SEARCH_SYMBOLS,
+    ArrangementTraces,
+    Countdown,
+    Permutations,
+    SearchTraces,
+    SentencePiece,
+    parse_question,
+    permutation_symbols,
+)
 from rlsp_jax.evaluation import Scaler, Scaling, Summarizer, make_judge, make_scaler
 from rlsp_jax.evaluation.benchmarks import GREEDY
 from rlsp_jax.evaluation.elicit import default_marker
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.models import nano
 from rlsp_jax.records import ScalingResult, append_rows, read_records, to_row
-from rlsp_jax.rewards import CountdownChecker, MathChecker
+from rlsp_jax.rewards import CountdownChecker, ExactTextChecker, MathChecker
 from rlsp_jax.verifiers import Countdown as Verifier
 from rlsp_jax.verifiers import VerifierPool
 from tests.evaluation.test_evaluator import MAX_PROMPT, MAX_RESPONSE, Scripted
@@ -161,6 +170,17 @@ def test_a_real_policy_answers_with_its_own_parameters_and_the_summary_model_wit
 def test_markers_are_those_that_the_checkers_read():
     assert default_marker(CountdownChecker()) == "answer: " and default_marker(MathChecker()).endswith("\\boxed{")
     assert dataclasses.replace(CONFIG, marker="so ").marker_text(CountdownChecker()) == "so "
+
+
+def test_the_marker_of_permutations_is_the_token_that_demonstrations_answer_with(tmp_path):
+    source, traces = Permutations(symbols=5, moves=(1, 3)), ArrangementTraces()
+    problems = source.problems("demonstrations", 0, 60)
+    texts = [problem.question + traces.trace(problem, i) for i, problem in enumerate(problems)]
+    tokenizer = SentencePiece(vocab_size=300, symbols=permutation_symbols(5, 3)).train(texts, tmp_path / "t.model")
+    marker = default_marker(ExactTextChecker())
+    assert all(marker in text for text in texts)
+    (token,) = tokenizer.encode(marker)
+    assert all(tokenizer.encode(text).count(token) == 1 for text in texts)
 
 
 @pytest.mark.parametrize(

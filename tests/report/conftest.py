@@ -67,13 +67,15 @@ def _ppo_rows(rng, gain, last):
     for step in range(last):
         done = progress(step + 1)
         length = 12 + 70 * done * gain / 0.32 + rng.normal(0, 2)
-        tokens += int(256 * length)
+        drawn = int(256 * length)
+        tokens += drawn
         yield {
             "stage": "ppo", "stage_index": 1, "step": step, "seconds": 214 + 7.6 * step, "tokens_generated": tokens,
             "reward/correctness": 0.14 + gain * done + rng.normal(0, 0.02),
             "reward/exploration": 0.1 + 2.2 * done + rng.normal(0, 0.1),
             "rollout/accuracy": 0.14 + gain * done + rng.normal(0, 0.02),
             "rollout/length": length,
+            "rollout/tokens": drawn,
             "rollout/truncated": max(0.0, 0.06 * done + rng.normal(0, 0.008)),
             "rollout/unknown": 0,
             "rollout/entropy": 0.7 - 0.2 * done,

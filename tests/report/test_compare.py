@@ -13,6 +13,7 @@ from rlsp_jax.records import append_rows, read_json, read_rows, write_json
 from rlsp_jax.report.compare import write_comparison
 from rlsp_jax.report.export import markdown_table
 from rlsp_jax.report.load import load_run
+from rlsp_jax.report.plots import CYCLE
 from rlsp_jax.report.seeds import by_step, by_tokens, group_by_config, mean_and_error, mean_at, mean_line, reached
 
 NAMES = {"countdown_rlsp": 0.32, "countdown_outcome_only": 0.1}
@@ -41,7 +42,7 @@ def folder(workdirs, tmp_path_factory):
 def text(folder):
     html = (folder.parent / "comparison.html").read_text()
     assert not re.findall(r"https?:|url\((?!#)", html)
-    assert len(re.findall("<svg", html)) == 10  # four aspects twice, levels and budgets
+    assert len(re.findall("<svg", html)) == 12  # four aspects twice, two rates by samples, levels and budgets
     return plain(html)
 
 
@@ -104,7 +105,7 @@ def test_equal_tokens_are_read_off_each_runs_own_curve(workdirs):
 
 
 def test_greedy_and_pass_at_1_stand_side_by_side_at_equal_expense(text):
-    for place in ("step 40", r"[\d,]+ generated tokens"):
+    for place in ("step 40, which is 10,240 samples drawn", r"[\d,]+ generated tokens"):
         assert re.search(rf"At {place} Seeds Greedy accuracy pass@1 Backtracks", text)
     assert text.count("“progress”, 480 problems, 1 greedy response to each and 1 drawn.") == 1
     assert "not watched alike" not in text
@@ -120,7 +121,7 @@ def test_runs_watched_without_drawn_responses_compare_by_greedy_accuracy_and_the
     assert re.search(r"countdown_outcome_only 1 \d+\.\d% – ", text[text.index("At step 40") :])  # no pass@1
     rewritten(paths[0] / "evals/progress.jsonl", lambda row: row | greedy_only)
     text = plain(write_comparison(paths, tmp_path / "two.html").read_text())
-    assert "At step 40 Seeds Greedy accuracy Backtracks" in text
+    assert "At step 40, which is 10,240 samples drawn Seeds Greedy accuracy Backtracks" in text
 
 
 def test_a_run_counts_only_as_far_as_it_got(workdirs, tmp_path, fake_run):
@@ -139,6 +140,14 @@ def test_a_mean_curve_is_the_mean_at_each_evaluation_with_a_band(workdirs):
     np.testing.assert_allclose(line.y, table.mean(axis=0))
     np.testing.assert_allclose(np.subtract(line.high, line.y), stats.sem(table, axis=0))
     np.testing.assert_allclose(np.subtract(line.y, line.low), stats.sem(table, axis=0))
+
+
+def test_experiments_of_one_colour_are_told_apart_by_dashes(tmp_path, fake_run):
+    count = len(CYCLE) + 2
+    experiments = group_by_config([load_run(fake_run(tmp_path / f"r{i}", name=f"e{i}")) for i in range(count)])
+    lines = [mean_line(experiment, by_step, lambda r: r.greedy) for experiment in experiments]
+    assert len({(line.color, line.dashed) for line in lines}) == count
+    assert [line.dashed for line in lines] == [False] * len(CYCLE) + [True] * 2
 
 
 def test_a_single_seed_has_no_band_and_no_error(workdirs, tmp_path):
@@ -266,7 +275,8 @@ def test_a_seed_whose_last_stage_has_not_ended_is_no_part_of_the_end(workdirs, t
 
 def test_every_figure_is_a_picture_of_its_own(folder):
     names = {path.name for path in folder.iterdir()}
-    assert names == {"greedy.svg", "pass_at_1.svg", "backtracks.svg", "length.svg", "ends.svg", "table.md"}
+    figures = ("greedy", "pass_at_1", "backtracks", "length", "samples", "ends")
+    assert names == {*(f"{name}.svg" for name in figures), "table.md"}
     for path in folder.glob("*.svg"):
         root = ElementTree.fromstring(path.read_text())
         panels = root.findall("{http://www.w3.org/2000/svg}svg")

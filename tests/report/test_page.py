@@ -12,6 +12,7 @@ import pytest
 
 from rlsp_jax.records import append_rows, read_rows, write_json
 from rlsp_jax.report.browser import MAX_PROBLEMS, MAX_SAMPLES, browser_data, opening_pair
+from rlsp_jax.report.figures import health_figure
 from rlsp_jax.report.load import load_run
 from rlsp_jax.report.page import write_report
 from rlsp_jax.report.story import samples_by_stage
@@ -221,3 +222,14 @@ def test_numbers_as_text():
 def test_the_report_never_imports_jax():
     code = "import sys, rlsp_jax.report.compare as _; assert not {'jax', 'flax', 'optax'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_variance_that_is_not_explained_at_all_does_not_hide_the_rest(tmp_path, fake_run):
+    stage = load_run(fake_run(tmp_path / "run")).stages[-1]
+    name = "value/explained_variance/exploration"
+    spoilt = (-80_000.0, -1.0, *stage.columns[name][2:])
+    drawn = [
+        health_figure(dataclasses.replace(stage, columns={**stage.columns, name: way}))
+        for way in (spoilt, (-1.0, *spoilt[1:]))
+    ]
+    assert drawn[0] == drawn[1] and "drawn at −1" in drawn[0].caption

@@ -55,6 +55,14 @@ def test_nothing_to_draw_is_no_chart():
     assert bar_chart("a", "t", "x", ["g"], [Bars("b", [math.nan], [math.nan], Color.RED)]) is None
 
 
+def test_beside_a_curve_a_single_point_is_a_dot():
+    dot = Line("maj@k", (8,), (0.25,), Color.RED, dots=True)
+    svg = line_chart("a", "t", "x", [LINE, dot])
+    assert ">maj@k 0.25</text>" in svg and "var(--red)" in svg
+    assert line_chart("a", "t", "x", [dot, dot]) is None
+    assert ">maj@k" not in line_chart("a", "t", "x", [LINE, Line("maj@k", (8,), (0.25,), Color.RED)])
+
+
 def test_points_that_are_not_finite_are_left_out():
     whole = Line("l", (0, 2), (1.0, 3.0), Color.RED)
     holed = Line("l", (0, 1, 2, 3), (1.0, math.nan, 3.0, math.inf), Color.RED)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlsp_jax.records import GridResult, ScalingResult, append_rows, read_json, to_row, write_json
+from rlsp_jax.records import GridResult, ScalingResult, append_rows, read_json, read_rows, to_row, write_json
 from rlsp_jax.report.compare import write_comparison
 from rlsp_jax.report.load import load_run
 from rlsp_jax.report.page import write_report
@@ -91,6 +91,22 @@ def test_a_comparison_has_means_and_standard_errors_over_seeds(workdirs, answer,
     assert _thinking_line(experiment, "budget", answer, last=True).x == list(BUDGETS)
     votes = _votes_line(experiment, last=False)
     assert votes.x == pytest.approx([k * 31 for k in (1, 2, 4)]) and votes.y == pytest.approx([0.2] * 3)
+
+
+def test_a_seed_in_an_earlier_stage_is_no_part_of_what_follows(workdirs, fake_run, tmp_path):
+    late = fake_run(tmp_path / "late", seed=9, finished=False)
+    for path, rows in (("scaling/thinking.jsonl", scaling_rows(9)), ("grids/heldout.jsonl", grid_rows(9))):
+        append_rows(late / path, [to_row(row) for row in rows if row.stage == "sft"])
+    told = read_rows(late / "evals/heldout.jsonl")
+    told = [row for row in told if row["stage"] == "sft"]
+    (late / "evals/heldout.jsonl").unlink()
+    append_rows(late / "evals/heldout.jsonl", told)
+    runs = [load_run(workdir) for workdir in workdirs]
+    alone, joined = (group_by_config(some)[0] for some in (runs, [*runs, load_run(late)]))
+    assert len(joined.seeds) == 4
+    found, expected = (_thinking_line(experiment, "fraction", own, last=True) for experiment in (joined, alone))
+    assert (found.x, found.y) == (expected.x, expected.y)
+    assert _votes_line(joined, last=True).y == _votes_line(alone, last=True).y
 
 
 def test_a_comparison_writes_a_picture_of_each(workdirs, tmp_path):

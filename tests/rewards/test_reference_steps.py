@@ -14,8 +14,9 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import Countdown, SearchTraces, identity
 from rlsp_jax.records import Problem
 from rlsp_jax.rewards import ReferenceSteps
+from rlsp_jax.rewards.byte_text import expand
 from rlsp_jax.rewards.hashing import hash_items
-from rlsp_jax.rewards.reference_steps import MAX_STEPS, _hash, encode_steps, key_of
+from rlsp_jax.rewards.reference_steps import MAX_STEPS, _hash, encode_steps, key_of, read_values
 from tests.rewards.texts import Tokens, verdicts
 
 TOKENS = Tokens(pieces=["12", "=1", "= $", "1,0", "answer:", "00", "5.", "=-"])
@@ -152,6 +153,16 @@ def test_one_number_has_one_key_however_it_is_written():
     assert len({key_of(text) for text in different}) == len(different)
     assert all(key_of(text) for text in different)
     assert {key_of(text) for text in ("", "x", "1/2", "1234567890", "5 apples")} == {0}
+
+
+def test_a_reference_keeps_no_value_that_the_device_cannot_read():
+    texts = ["0.3333333333", "33.33333333333", "0.50000000000", "1234567890", "000000000012", "0.333333333", "12.5"]
+    wide = Tokens(pieces=["="])
+    rollout = wide.rollout([f"={text} " for text in texts], 32)
+    text = expand(rollout.tokens, rollout.mask, wide.device)
+    read = np.asarray(read_values(text, 1).key)[:, 0]
+    assert read.tolist() == [key_of(text) for text in texts]
+    assert (read > 0).tolist() == [False] * 5 + [True] * 2
 
 
 def test_a_reference_is_its_distinct_readable_values_in_order():
