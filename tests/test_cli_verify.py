@@ -1,6 +1,8 @@
 """`rlsp verify` as a person meets it: verdicts row by row, whatever the rows are and whatever stops it."""
 
+import dataclasses
 import importlib
+import inspect
 import io
 import json
 import os
@@ -10,13 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
 
 from rlsp_jax import cli
 from rlsp_jax.common.errors import Interrupted
-from rlsp_jax.verifiers import VerifierPool
+from rlsp_jax.verifiers import Math, VerifierPool
+from rlsp_jax.verifiers import files as verify_files
 from rlsp_jax.verifiers.bare import BareAnswers
 from rlsp_jax.verifiers.files import verify_file
 from rlsp_jax.verifiers.progress import Progress
@@ -153,11 +157,19 @@ def test_bad_rows_are_unknown_counted_and_named_by_their_lines(rlsp, files):
     rows = read(target)
     assert code == 1 and f"2 correct, 0 wrong, 0 unknown, {len(BAD)} bad" in out
     assert [row["verdict"] for row in rows] == ["correct", *["unknown"] * len(BAD), "correct"]
-    assert [row["reason"] for row in rows[1:-1]] == [f"bad row: {fault}" for fault in BAD.values()]
-    assert [row["id"] for row in rows[1:-1]] == list(range(2, len(BAD) + 2))
+    assert [row["reason"] for row in rows[1:-1]] == [f"bad row, line {i}: {f}" for i, f in enumerate(BAD.values(), 2)]
+    assert [row["id"] for row in rows[1:-1]] == [None] * len(BAD)
     lines = err.splitlines()
     assert lines[0] == "line 2: not JSON" and lines[3] == "line 5: both 'prediction' and 'response'"
     assert lines[5:] == ["There are more bad rows; the output says of each what is bad."]
+
+
+def test_a_bad_row_keeps_its_id_and_takes_no_other_rows_one(rlsp, files):
+    source, target = files
+    write(source, {"id": 2, "answer": "1", "prediction": "1"}, "{bad", {"id": "c", "answer": "1"}, {"answer": "1"})
+    assert rlsp("--input", source, "--output", target)[0] == 1
+    assert [row["id"] for row in read(target)] == [2, None, "c", None]
+    assert "(0 judged now" in rlsp("--input", source, "--output", target)[1]
 
 
 def test_bytes_that_are_no_text_are_a_bad_row(rlsp, files):
@@ -184,6 +196,51 @@ def test_a_row_that_hangs_or_kills_its_worker_stops_no_other(obedient, files):
     assert (tally.correct, tally.unknown) == (3, 3)
 
 
+# ---- settings -----------------------------------------------------------------------------------
+
+SETTINGS = {  # flags → the setting, an answer, a response that it decides, and the verdict with it
+    "--no-fallback": ({"fallback": False}, "7", {"response": "so it is 7"}, "wrong"),
+    "--no-forgive-percent": ({"forgive_percent": False}, "12", {"prediction": r"12\%"}, "wrong"),
+    "--unevaluated": ({"unevaluated": True}, "1024", {"prediction": "2^{10}"}, "correct"),
+    "--decimal-comma": ({"decimal_comma": True}, "1.5", {"prediction": "1,5"}, "correct"),
+    "--tolerance 0.01": ({"tolerance": 0.01}, "0.3333", {"prediction": "1/3"}, "correct"),
+}
+
+
+def test_the_flags_are_the_settings_of_the_verifier():
+    flags = inspect.signature(cli.verify).parameters
+    for field in dataclasses.fields(Math):
+        assert flags[field.name].default == field.default
+
+
+@pytest.mark.parametrize("words", SETTINGS)
+def test_a_setting_decides_and_is_told_in_each_row(words, rlsp, files):
+    source, target = files
+    setting, answer, given, verdict = SETTINGS[words]
+    write(source, {"answer": answer, **given}, "{bad")
+    rlsp("--input", source, "--output", target)
+    default = read(target)
+    rlsp("--input", source, "--output", target, "--overwrite", *words.split())
+    rows = read(target)
+    assert rows[0]["verdict"] == verdict and {rows[0]["verdict"], default[0]["verdict"]} == {"correct", "wrong"}
+    assert [row.pop("settings") for row in rows] == [setting] * 2
+    assert [list(row) for row in rows] == [list(row) for row in default]
+
+
+def test_verdicts_by_other_settings_are_kept_and_refused(rlsp, files):
+    source, target = files
+    write(source, *({"answer": "1", "prediction": "1"} for _ in range(3)))  # the same by all settings
+    command = ("--input", source, "--output", target)
+    for made_by, given in [((), ("--unevaluated",)), (("--no-fallback", "--tolerance", "0.1"), ())]:
+        assert rlsp(*command, "--overwrite", *made_by)[0] == 0
+        before = target.read_bytes()
+        code, _, err = rlsp(*command, *given)
+        names = [" ".join(flags) or "the default settings" for flags in (made_by, given)]
+        assert code == 2 and target.read_bytes() == before
+        assert f"Line 1 of {target} was judged with {names[0]} and not with {names[1]}; give the same settings" in err
+        assert "(0 judged now" in rlsp(*command, *made_by)[1]
+
+
 # ---- mistakes -----------------------------------------------------------------------------------
 
 
@@ -194,6 +251,8 @@ def test_a_row_that_hangs_or_kills_its_worker_stops_no_other(obedient, files):
         (("--input", "answers.jsonl", "--output", "answers.jsonl", "--overwrite"), "answers.jsonl is the input"),
         (("--input", "answers.jsonl", "--output", "x.jsonl", "--workers", "0"), "num_workers is 0"),
         (("--input", "answers.jsonl", "--output", "x.jsonl", "--deadline", "0"), "deadline is 0"),
+        (("--input", "answers.jsonl", "--output", "x.jsonl", "--tolerance", "1"), "tolerance is 1.0"),
+        (("--input", "answers.jsonl", "--output", "x.jsonl", "--overwrite", "--retry-unknown"), "one of the two"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(words, message, rlsp, tmp_path, monkeypatch):
@@ -213,8 +272,10 @@ def test_the_verdicts_of_another_input_are_kept_and_refused(rlsp, files):
         [{"id": i, "verdict": "wrong"} for i in range(4)],
         [{"id": 0, "answer": "1", "prediction": "1"}],
         ["no verdict"],
+        ["[]"],
+        [{"id": 0, "verdict": "wrong", "settings": 1}],
     ]
-    for line, rows in zip((2, 4, 1, 1), others, strict=True):
+    for line, rows in zip((2, 4, 1, 1, 1, 1), others, strict=True):
         write(target, *rows)
         before = target.read_bytes()
         code, _, err = rlsp("--input", source, "--output", target)
@@ -292,6 +353,97 @@ def test_rows_known_at_ctrl_c_are_written(obedient, files):
         verify_file(source, target, obedient, show=stop_at_20)
     assert [row["reason"] for row in read(target)] == [f"nap {i}" for i in range(20)]
     assert verify_file(source, target, obedient).judged == 30
+
+
+# ---- trying again -------------------------------------------------------------------------------
+
+
+def forget(path: Path, reasons: dict[int, str]) -> None:
+    """Have an output's rows be unknown, for these reasons."""
+    rows = read(path)
+    for place, reason in reasons.items():
+        rows[place] |= {"verdict": "unknown", "extracted": None, "reason": reason}
+    path.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
+def test_rows_that_timed_out_or_crashed_are_judged_again_in_their_places_if_asked(rlsp, files):
+    source, target = files
+    rows = [{"id": i, "answer": "1", "prediction": str(i % 2)} for i in range(8)]
+    write(source, *rows[:6], "{bad", {"id": 7, "answer": "{", "prediction": "1"}, *rows)
+    command = ("--input", source, "--output", target, "--unevaluated")
+    assert rlsp(*command)[0] == 1
+    whole = target.read_bytes()
+    forget(target, {0: "timeout", 3: "worker died", 5: "error: ValueError: odd"})
+    target.write_bytes(target.read_bytes()[:-10])  # and the last row is half written
+    code, out, _ = rlsp(*command)
+    assert code == 1 and "(1 judged now" in out
+    assert out.endswith("\n3 rows timed out or crashed; --retry-unknown --deadline 10 judges them again.\n")
+    code, out, _ = rlsp(*command, "--retry-unknown")
+    assert code == 1 and "(3 judged now" in out and "crashed" not in out
+    assert out.startswith("16 rows: 7 correct, 7 wrong, 1 unknown, 1 bad")
+    assert target.read_bytes() == whole and sorted(target.parent.iterdir()) == sorted(files)
+    assert "(0 judged now" in rlsp(*command, "--retry-unknown")[1]
+
+
+def test_failed_rows_are_kept_in_memory_only_to_be_tried_again(obedient, files, monkeypatch):
+    source, target = files
+    write(source, *({"answer": "", "response": text} for text in ("a", "raise")))
+    kept = []
+    pass_over = verify_files._pass_over
+    monkeypatch.setattr(
+        verify_files, "_pass_over", lambda *rows, **how: kept.append(pass_over(*rows, **how)) or kept[-1]
+    )
+    for retry in (False, False, True):
+        verify_file(source, target, obedient, retry=retry)
+    assert [len(failed) for _, _, failed in kept] == [0, 0, 1]
+
+
+def test_rows_that_fail_again_stay_unknown_and_what_is_missing_is_judged(obedient, files):
+    source, target = files
+    responses = ["a", "spin", "b", "raise"]
+    write(source, *({"answer": "", "response": text} for text in responses[:3]))
+    assert verify_file(source, target, obedient).failed == 1
+    forget(target, {0: "timeout"})
+    write(source, *({"answer": "", "response": text} for text in responses))
+    tally = verify_file(source, target, obedient, retry=True)
+    assert [row["reason"] for row in read(target)] == ["a", "timeout", "b", "error: ValueError: this answer is odd"]
+    assert (tally.correct, tally.unknown, tally.failed, tally.judged, tally.rows) == (2, 2, 2, 3, 4)
+
+
+def test_ctrl_c_amid_a_second_try_keeps_what_is_known(obedient, files, tmp_path):
+    source, target = files
+    write(source, *({"answer": "", "response": f"nap {i}"} for i in range(50)))
+    verify_file(source, target, obedient)
+    whole = target.read_bytes()
+    forget(target, dict.fromkeys(range(10, 50), "timeout"))
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(target)
+
+    def stop_at_20(row, tally):
+        if tally.judged == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="Stopped after 50 rows"):
+        verify_file(source, link, obedient, retry=True, show=stop_at_20)
+    assert link.is_symlink() and [row["verdict"] for row in read(target)] == ["correct"] * 30 + ["unknown"] * 20
+    assert verify_file(source, link, obedient, retry=True).judged == 20
+    assert target.read_bytes() == whole
+
+
+def test_a_second_try_that_is_cut_off_amid_its_write_leaves_the_output_whole(obedient, files, monkeypatch):
+    source, target = files
+    write(source, *({"answer": "", "response": text} for text in "abc"))
+    verify_file(source, target, obedient)
+    whole = target.read_bytes()
+    forget(target, {1: "timeout"})
+    before = target.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("rlsp_jax.verifiers.files.os.replace", Mock(side_effect=OSError("cut off")))
+        with pytest.raises(OSError, match="cut off"):
+            verify_file(source, target, obedient, retry=True)
+    assert target.read_bytes() == before
+    assert verify_file(source, target, obedient, retry=True).judged == 1
+    assert target.read_bytes() == whole
 
 
 # ---- what is shown ------------------------------------------------------------------------------

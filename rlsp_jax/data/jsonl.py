@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data.gold import MARKER, gold_answer, last_box
+from rlsp_jax.data.gold import MARKER, gold_answer, only_box
 from rlsp_jax.data.problems import Part, ProblemSet, Row
 
 # What the common releases call them, in the order in which they are looked for.
@@ -49,6 +49,12 @@ def read_rows(path: Path, fields: Fields = Fields()) -> list[Row]:
     return [_make_row(value, fields, place, path.stem) for place, value in read_objects(path)]
 
 
+def parse_row(line: bytes, place: str, fields: Fields, name: str) -> tuple[dict[str, Any], Row]:
+    """One line's object and the problem in it, of level `name` if it has none. `UserError` naming `place`."""
+    value = _parse(line, place)
+    return value, _make_row(value, fields, place, name)
+
+
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each line's object with its place, as in `aime.jsonl, line 3`."""
     if not path.is_file():
@@ -71,7 +77,9 @@ def _parse(line: bytes, place: str) -> dict[str, Any]:
 
 def _make_row(value: Mapping[str, Any], fields: Fields, place: str, name: str) -> Row:
     named = {key.lower(): item for key, item in value.items()}  # some releases write `Problem`
-    question = _first(value, named, fields.question, QUESTIONS, place, "question")[1]
+    question = _said(_first(value, named, fields.question, QUESTIONS, place, "question")[1])
+    if isinstance(question, list):
+        raise UserError(f"{place} has a conversation for a question; its text must be the only message of a user.")
     if not isinstance(question, str) or not question.strip():
         raise UserError(f"{place} has a question that is empty or no text; mend the row or leave it out.")
     field, answer = _first(value, named, fields.answer, ANSWERS, place, "answer")
@@ -79,6 +87,16 @@ def _make_row(value: Mapping[str, Any], fields: Fields, place: str, name: str) -
     if not gold:
         raise UserError(f"{place} has no gold answer in {field!r}; mend the row or leave it out.")
     return Row(question.strip(), gold, _level(value, named, fields.level, place, name))
+
+
+def _said(question: Any) -> Any:
+    """The text of a question that is a list of messages, the only one of which that a user says is the question."""
+    if not isinstance(question, list):
+        return question
+    said = [
+        message.get("content") for message in question if isinstance(message, dict) and message.get("role") == "user"
+    ]
+    return said[0] if len(said) == 1 else question
 
 
 def _first(value, named, field: str | None, common: tuple[str, ...], place: str, what: str) -> tuple[str, Any]:
@@ -118,7 +136,7 @@ def _gold(value: Any, *, worked: bool) -> str | None:
         return str(int(value)) if value == value // 1 else repr(value)  # AMC's releases write 27.0
     if worked or MARKER in value:
         return gold_answer(value)
-    return last_box(value) or value.strip()
+    return only_box(value) or value.strip()
 
 
 def _level(value, named, field: str | None, place: str, name: str) -> str:

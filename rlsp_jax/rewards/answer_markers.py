@@ -1,4 +1,4 @@
-r"""What each token of a vocabulary does to the search for `\boxed{`, `\fbox{`, `####` and `</think>`.
+r"""What each token of a vocabulary does to the search for `\boxed{`, `\fbox{`, `####`, `<think>` and `</think>`.
 
 Tokens may cut a marker anywhere, so markers are matched by an automaton over bytes. What a whole token does to each of
 its states is worked out once for a vocabulary; a response then costs one look-up a token. Braces are matched as TeX
@@ -15,18 +15,22 @@ from jaxtyping import Array, Int
 from rlsp_jax.types import TokenBytes
 
 BLANKS = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"  # what Python's \s and strip() take for blank in ASCII
-_BOXES, _HASHES, _THINK = (rb"\boxed", rb"\fbox"), b"####", b"</think>"
+TAGS = (b"<answer>", b"</answer>")  # the host takes them for blanks
+_BOXES, _HASHES, _THINK, _THINKING = (rb"\boxed", rb"\fbox"), b"####", b"</think>", b"<think>"
 _BOX, _BLANK_BOX = _BOXES[0], _BOXES[0] + b" "  # the states after either box's name, without and with blanks
 
 # What is known while a text is read: the part of a marker that its last bytes are.
 _STATES = sorted(
-    {b"\\", rb"\\", _BLANK_BOX} | {m[:n] for m in (*_BOXES, _HASHES, _THINK) for n in range(len(m))} | {_BOX}, key=len
+    {b"\\", rb"\\", _BLANK_BOX}
+    | {m[:n] for m in (*_BOXES, _HASHES, _THINK, _THINKING) for n in range(len(m))}
+    | {_BOX},
+    key=len,
 )
 
 BOX_NAMES = tuple(_STATES.index(state) for state in (_BOX, _BLANK_BOX))  # states that wait for a box's brace
 
 # What a byte completes.
-_NOTHING, _OPENS, _CLOSES, _OPENS_BOX, _ODD_BOX, _HASH, _THOUGHT, _CHAT = range(8)
+_NOTHING, _OPENS, _CLOSES, _OPENS_BOX, _ODD_BOX, _HASH, _THOUGHT, _ODD = range(8)
 
 # A token's effect on a state, packed into an int32: the next state, the flags, then four numbers about braces.
 STATE_BITS = 5
@@ -61,8 +65,8 @@ def _step(state: bytes, byte: int) -> tuple[bytes, int]:
         return b"", _HASH
     if grown == _THINK:
         return b"", _THOUGHT
-    if grown == b"<|":
-        return b"", _CHAT
+    if grown in (b"<|", _THINKING):
+        return b"", _ODD
     if grown in _BOXES:
         return _BOX, _NOTHING
     if grown in _STATES:
@@ -98,7 +102,7 @@ def read_vocabulary(token_bytes: TokenBytes) -> Vocabulary:
         first = marks & (flag & MARKS == 0)
         flag |= np.where(first, MARKS | np.where(flag & PENDING, MARKS_HERE, 0), 0).astype(np.int16)
         boxed = flag & HAS_BOX != 0
-        flag |= np.where((event == _ODD_BOX) | (event == _CHAT) | (boxed & (event == _OPENS_BOX)), IS_ODD, 0).astype(
+        flag |= np.where((event == _ODD_BOX) | (event == _ODD) | (boxed & (event == _OPENS_BOX)), IS_ODD, 0).astype(
             np.int16
         )
         np.copyto(offset[live], place + 1, where=(event == _OPENS_BOX) | ((event == _HASH) & ~boxed))

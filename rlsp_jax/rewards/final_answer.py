@@ -1,7 +1,7 @@
 r"""Where the final answer of a response stands: its last `\boxed{…}` or `\fbox{…}`, else what follows its last `####`.
 
 Only the text after the last `</think>` counts. Whatever is rare is flagged `odd` and left to the host: a `\boxed`
-without braces, a box inside a box, the marks of a chat (`<|…|>`), a single token with two boxes.
+without braces, a box inside a box, the marks of a chat (`<|…|>`), a `<think>`, a single token with two boxes.
 """
 
 from typing import NamedTuple

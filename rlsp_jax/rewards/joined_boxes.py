@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from rlsp_jax.rewards.answer_markers import BLANKS
+from rlsp_jax.rewards.answer_markers import BLANKS, TAGS
 from rlsp_jax.rewards.automaton import (
     DEAD,
     SYMBOLS,
@@ -31,14 +31,16 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 @functools.cache
 def _gaps() -> Automaton:
     """Gaps that part two items of a list, up to and with the next box; and such gaps whose comma has been read."""
-    blank = some(one_of(BLANKS + _NOT_ASCII))
+    blank = some(either(one_of(BLANKS + _NOT_ASCII), *TAGS))
     letter, word = one_of(_LETTERS), one_of(_LETTERS + b"0123456789_" + _NOT_ASCII)
     text = sequence(b"\\", either(b"text", b"mathrm"), blank, b"{", some(one_of(set(range(256)) - set(b"{}"))), b"}")
     spaces = sequence(b"\\", either(b"quad", b"qquad", one_of(b",;")))
     separator = either(one_of(b",;"), spaces, text, b"and", b"or")
     index = sequence(b"_", maybe(b"{"), many(word), maybe(b"}"))
     name = sequence(letter, maybe(word), maybe(index), blank, b"=")
-    layout = either(one_of(BLANKS + _NOT_ASCII + b"$&"), sequence(b"\\", one_of(b"()[]:! ")), name)
+    layout = either(
+        one_of(BLANKS + _NOT_ASCII + b"$&"), *TAGS, sequence(b"\\", either(one_of(b"()[]:! "), *TAGS)), name
+    )
     filler = some(either(separator, layout))
     box = sequence(b"\\", maybe(b"\\"), either(b"boxed", b"fbox"), blank, b"{", some(one_of(range(SYMBOLS))))
     return compile_patterns(sequence(filler, separator, filler, box), sequence(filler, box))

@@ -3,7 +3,8 @@ r"""Answers in mathematics, judged on the device: those that are plain numbers, 
 The final answer is the last box of a response or what follows its last `####` (`final_answer`). Where it and the gold
 answer are plain numbers (`plain_numbers`), they are compared exactly; a box that holds the gold answer's own text is
 right whatever that is. All else is left to the host: other answers, other markers such as “the answer is”, boxes that
-may be one list, a box in a box. The two never contradict each other.
+may be one list, a box in a box, one beside an operator, and what follows a `<think>`. The two never contradict each
+other.
 """
 
 import dataclasses
@@ -20,7 +21,8 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.rationals import plain
 from rlsp_jax.records import Problem
 from rlsp_jax.rewards.answer_markers import Vocabulary, read_vocabulary
-from rlsp_jax.rewards.automaton import END
+from rlsp_jax.rewards.automaton import DEAD, END
+from rlsp_jax.rewards.box_neighbours import may_be_operand, start_behind, step
 from rlsp_jax.rewards.final_answer import absent_as_last, find_final_answer
 from rlsp_jax.rewards.joined_boxes import may_be_joined
 from rlsp_jax.rewards.plain_numbers import PlainTruth, compare, encode_plain
@@ -42,9 +44,10 @@ class MathTruth(NamedTuple):
 class MathChecker:
     """Judges the final answers of a rollout whose prompts carry a `MathTruth`; a problem's truth is its "answer".
 
-    UNKNOWN, for the host to decide: an answer longer than `answer_bytes`, a quotient of numbers from 10⁹ on, and words
-    behind an answer that is not boxed. `forgive_percent` and `unevaluated` are those of the host's verifier; with its
-    other departures from equality, a tolerance and decimal commas, this checker is not for use.
+    UNKNOWN, for the host to decide: an answer longer than `answer_bytes`, a quotient of numbers from 10⁹ on, words
+    behind an answer that is not boxed, and a box beside an operator. `forgive_percent` and `unevaluated` are those of
+    the host's verifier; with its other departures from equality, a tolerance and decimal commas, this checker is not
+    for use.
     """
 
     answer_bytes: int = 64
@@ -56,7 +59,8 @@ class MathChecker:
             raise UserError(f"answer_bytes is {self.answer_bytes}; an answer needs at least 1 byte.")
 
     def encode_truth(self, problems: Sequence[Problem]) -> MathTruth:
-        answers = [str(problem.truth["answer"]) for problem in problems]
+        golds = [problem.truth["answer"] for problem in problems]
+        answers = [str(gold) if isinstance(gold, str | int | float) else "" for gold in golds]  # as the host takes them
         text = np.zeros((len(answers), self.answer_bytes), np.uint8)
         length = np.full(len(answers), -1, np.int32)
         for row, answer in enumerate(answers):
@@ -84,10 +88,11 @@ class MathChecker:
         box = _read_box(symbols, truth)
         same_text, nothing = boxed & box.same_text, boxed & (answer.empty | box.unclosed)
         single = ~boxed | (found.closed < 0) | ~may_be_joined(tokens, token_bytes, found)
+        alone = ~boxed | nothing | ~(box.before_operator | may_be_operand(tokens, token_bytes, found))
         decided = same_text | nothing | (answer.plain & truth.number.known)
         right = same_text | (answer.right & ~nothing)
         outcome = jnp.where(right, jnp.int8(Verdict.CORRECT), jnp.int8(Verdict.WRONG))
-        known = (boxed | marked) & ~found.odd & single & decided
+        known = (boxed | marked) & ~found.odd & single & alone & decided
         answered = found.first >= 0
         return Verdicts(
             jnp.where(known, outcome, jnp.int8(Verdict.UNKNOWN)),
@@ -99,6 +104,7 @@ class MathChecker:
 class _Box(NamedTuple):
     unclosed: Bool[Array, " batch"]  # the text ends before the box does
     same_text: Bool[Array, " batch"]  # it holds the truth's text, byte for byte
+    before_operator: Bool[Array, " batch"]  # there may be an operator behind it
 
 
 class _BoxCarry(NamedTuple):
@@ -108,6 +114,7 @@ class _BoxCarry(NamedTuple):
     escaped: jax.Array  # behind a backslash, where a brace is a character
     length: jax.Array  # of what has been read inside of the box
     differs: jax.Array
+    behind: jax.Array  # the state of what is read behind the box
 
 
 def _read_box(symbols: Int[Array, "size batch"], truth: MathTruth) -> _Box:
@@ -120,8 +127,11 @@ def _read_box(symbols: Int[Array, "size batch"], truth: MathTruth) -> _Box:
         inside = (depth > 0) & (symbol >= 0) & (symbol != END)
         expected = jnp.take_along_axis(text, was.length[:, None], axis=1, mode="clip")[:, 0]
         escaped = jnp.where(symbol < 0, was.escaped, (symbol == ord("\\")) & ~was.escaped)
-        return _BoxCarry(depth, escaped, was.length + inside, was.differs | (inside & (symbol != expected))), None
+        differs = was.differs | (inside & (symbol != expected))
+        behind = jnp.where(was.depth == 0, step(was.behind, symbol), was.behind)
+        return _BoxCarry(depth, escaped, was.length + inside, differs, behind), None
 
     zero = jnp.zeros_like(symbols[0])
-    end, _ = jax.lax.scan(read, _BoxCarry(zero + 1, zero != 0, zero, zero != 0), symbols)
-    return _Box((end.depth > 0) & (symbols[-1] == END), (end.depth == 0) & ~end.differs & (end.length == truth.length))
+    end, _ = jax.lax.scan(read, _BoxCarry(zero + 1, zero != 0, zero, zero != 0, zero + start_behind()), symbols)
+    same_text = (end.depth == 0) & ~end.differs & (end.length == truth.length)
+    return _Box((end.depth > 0) & (symbols[-1] == END), same_text, (end.depth == 0) & (end.behind != DEAD))

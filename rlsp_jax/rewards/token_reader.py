@@ -48,3 +48,28 @@ def read_symbols(
 
     _, symbols = jax.lax.scan(read, (jnp.maximum(place, 0), offset), None, length=size)
     return symbols
+
+
+def read_symbols_before(
+    tokens: Int[Array, "batch time"],
+    token_bytes: TokenBytes,
+    place: Int[Array, " batch"],
+    offset: Int[Array, " batch"],
+    size: int,
+) -> Int[Array, "size batch"]:
+    """`size` symbols backwards from the byte before that one; END from the beginning of the text on."""
+    vocab, width = token_bytes.table.shape
+    table, lengths = jnp.asarray(token_bytes.table).reshape(-1), jnp.asarray(token_bytes.lengths)
+
+    def read(at: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        place, offset = at
+        token = jnp.take_along_axis(tokens, jnp.maximum(place, 0)[:, None], axis=1)[:, 0]
+        byte = table[jnp.minimum(token, vocab - 1) * width + jnp.maximum(offset - 1, 0)].astype(jnp.int32)
+        symbol = jnp.where(place < 0, END, jnp.where(offset > 0, byte, SKIP))
+        before = jnp.take_along_axis(tokens, jnp.maximum(place - 1, 0)[:, None], axis=1)[:, 0]
+        length = jnp.where(before < vocab, lengths[jnp.minimum(before, vocab - 1)].astype(jnp.int32), 0)
+        first = offset <= 1
+        return (place - first, jnp.where(first, length, offset - 1)), symbol
+
+    _, symbols = jax.lax.scan(read, (place, offset), None, length=size)
+    return symbols

@@ -31,8 +31,10 @@ class Cursor:
     @property
     def mark(self) -> str:
         """The text of the next token if that is a mark or a command, else ""."""
-        token = self.peek()
-        return token.text if token.kind in ("mark", "command") else ""
+        if self.at >= len(self.tokens):
+            return ""
+        kind, text, _ = self.tokens[self.at]  # not by `peek`: this is most of what a parser does
+        return text if kind == "mark" or kind == "command" else ""
 
     def take(self) -> Token:
         token = self.peek()

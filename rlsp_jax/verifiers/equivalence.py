@@ -1,11 +1,23 @@
 """Whether an answer says what the gold answer says."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from rlsp_jax.verifiers.forms import MAX_ITEMS, as_list, assigned, is_name, result, settle
-from rlsp_jax.verifiers.numeric import approximation, canonical, identical, proportional, symbols
-from rlsp_jax.verifiers.quantities import is_left_to_compute, is_literal, measure, same_quantity
-from rlsp_jax.verifiers.realsets import as_real_set
+from rlsp_jax.verifiers.computed import is_literal
+from rlsp_jax.verifiers.errors import NotUnderstood
+from rlsp_jax.verifiers.forms import MAX_ITEMS, as_list, assigned, is_name, result, settle, total, with_constant_of
+from rlsp_jax.verifiers.numeric import (
+    apart,
+    approximation,
+    canonical,
+    exact,
+    factor_between,
+    identical,
+    sketch,
+    symbols,
+)
+from rlsp_jax.verifiers.quantities import measure, same_quantity
+from rlsp_jax.verifiers.realsets import as_real_set, is_inequality
 from rlsp_jax.verifiers.terms import (
     Apply,
     Builder,
@@ -16,6 +28,7 @@ from rlsp_jax.verifiers.terms import (
     Symbol,
     Term,
     Words,
+    multiply,
     negative,
     substitute,
 )
@@ -31,9 +44,14 @@ def same(gold: Term, answer: Term) -> bool:
         return True
     if isinstance(gold, Words) or isinstance(answer, Words):
         return isinstance(gold, Words) and isinstance(answer, Words) and gold.text == answer.text
+    gold, answer = _without_conditions(gold, answer)
     gold, answer = _without_names(gold, answer)
-    if (first := as_real_set(gold, answer)) is not None and (second := as_real_set(answer, gold)) is not None:
-        return first == second
+    first, second = as_real_set(gold, answer), as_real_set(answer, gold)
+    if first is not None or second is not None:
+        return first == second and _about_the_same(gold, answer)
+    if _contrary(gold, answer):
+        return False
+    answer = with_constant_of(gold, answer)
     golds, answers = as_list(gold), as_list(answer)
     if golds is not None or answers is not None:
         return _same_list(golds, answers, gold, answer)
@@ -51,29 +69,16 @@ def same(gold: Term, answer: Term) -> bool:
             return left is not None and right is not None and _same_items(left, right)
         case (Matrix() | Group(), _) | (_, Matrix() | Group()):
             return False
+        case Apply("ratio", parts), Apply("ratio", others) if len(parts) > 2:
+            return len(parts) == len(others) and _same_ratio(parts, others)
     return same_quantity(gold, answer)
-
-
-def leaves_to_compute(gold: Term, answer: Term) -> bool:
-    """Whether a gold number is answered by a quotient that comes out whole, whatever stands around it."""
-    gold, answer = _single(gold), _single(answer)
-    return is_left_to_compute(gold, answer)
-
-
-def _single(term: Term) -> Term:
-    """The one value that a term is or says."""
-    term = settle(term)
-    if isinstance(term, Relation):
-        term = assigned(term) or term
-    items = as_list(term)
-    return items[0] if items is not None and len(items) == 1 else term
 
 
 def signature(term: Term) -> str:
     """A text that equal answers share, as far as that can be had without comparing them one by one."""
     term = settle(term)
     if isinstance(term, Relation):
-        term = assigned(term) or term
+        term = total(term) or term
     if (items := as_list(term)) is not None:
         return f"{{{', '.join(sorted(map(signature, items)))}}}"
     if isinstance(term, Group):
@@ -85,13 +90,62 @@ def signature(term: Term) -> str:
 # ---- equations and inequalities ----
 
 
+def _without_conditions(gold: Term, answer: Term) -> tuple[Term, Term]:
+    """`x = 5 (x > 0)` as `x = 5` where the other one has no condition, or the same one."""
+    match gold, answer:
+        case Apply("given", (value, condition)), Apply("given", (other, condition_too)):
+            return (value, other) if same(condition, condition_too) else (gold, answer)
+        case Apply("given", (value, _)), _:
+            return settle(value), answer
+        case _, Apply("given", (value, _)):
+            return gold, settle(value)
+    return gold, answer
+
+
+def _about_the_same(gold: Term, answer: Term) -> bool:
+    """Whether conditions are about one variable: `x > 2` is not `y > 2`, but the interval and `y > 2` are the same."""
+    first, second = ({name for name in symbols(term) if " " not in name} for term in (gold, answer))
+    return not (first and second) or first == second
+
+
+def _contrary(gold: Term, answer: Term) -> bool:
+    """Conditions of which all hold, and some of which any may."""
+    match gold, answer:
+        case Group("", "", items, joined), Group("", "", _, other):
+            return {joined, other} == {"and", "or"} and any(map(is_inequality, items))
+    return False
+
+
+def _same_ratio(parts: Sequence[Term], others: Sequence[Term]) -> bool:
+    """1 : 2 : 3 and 2 : 4 : 6."""
+    pivot = next((i for i, part in enumerate(parts) if exact(part) != 0), 0)
+    return exact(others[pivot]) != 0 and all(
+        identical(multiply(part, others[pivot]), multiply(parts[pivot], other))
+        for part, other in zip(parts, others, strict=True)
+    )
+
+
 def _without_names(gold: Term, answer: Term) -> tuple[Term, Term]:
-    """`x = 5` as 5 where the other one is no equation."""
+    """`x = 5` as 5 where the other one is no equation; `P(1, 2)` as the point where that one has no letter."""
+    match gold, answer:
+        case Apply("mul", (Symbol(), Group("(", ")", _))), Apply("mul", (Symbol(), Group("(", ")", _))):
+            return gold, answer
+    gold, answer = _unlabelled(gold, answer), _unlabelled(answer, gold)
     if isinstance(gold, Relation) and not _holds_relation(answer):
         gold = assigned(gold) or gold
     elif isinstance(answer, Relation) and not _holds_relation(gold):
-        answer = assigned(answer) or result(answer) or answer
+        answer = total(answer) or result(answer) or answer
     return gold, answer
+
+
+def _unlabelled(term: Term, beside: Term) -> Term:
+    """`P(1, 2)` as a point beside a point or a list, `C(5, 2)` as a number of choices beside anything else."""
+    match term:
+        case Apply("mul", (Symbol("C"), Group("(", ")", (_, _) as items))) if not isinstance(beside, Group):
+            return Apply("binom", items)
+        case Apply("mul", (Symbol(name), Group("(", ")", _) as point)) if name[0].isupper():
+            return point
+    return term
 
 
 def _holds_relation(term: Term) -> bool:
@@ -103,7 +157,7 @@ def _solves(equation: Relation, value: Term) -> bool:
     others = symbols(equation) - symbols(value)
     if equation.signs != ("=",) or len(others) != 1 or not symbols(value):
         return False
-    return proportional(_difference(equation), Apply("add", (Symbol(*others), negative(value))))
+    return factor_between(_difference(equation), Apply("add", (Symbol(*others), negative(value)))) is not None
 
 
 def _same_relation(gold: Relation, answer: Relation) -> bool:
@@ -128,7 +182,7 @@ def _same_equation(gold: Relation, answer: Relation) -> bool:
         return True
     if left == other_left and is_literal(right):  # the same name has another value, or one that is left to compute
         return False
-    return not isinstance(left, Words) and proportional(_difference(gold), _difference(answer))
+    return not isinstance(left, Words) and factor_between(_difference(gold), _difference(answer)) is not None
 
 
 def _about_others(left: Term, other: Term, right: Term) -> bool:
@@ -149,16 +203,15 @@ def _head(name: Term) -> Term:
 
 
 def _same_inequality(gold: Relation, answer: Relation) -> bool:
-    """Single inequalities in any variables: their sides differ by the same expression."""
+    """Single inequalities in any variables: their sides differ by the same expression, up to a positive factor."""
     (sign,), (other,) = gold.signs, answer.signs
     if sign not in _TURNED or other not in _TURNED:
         return False
     first, second = _difference(gold), _difference(answer)
-    if sign == "ne" or other == "ne":
-        return sign == other and proportional(first, second)
-    if (sign in _STRICT) != (other in _STRICT):
+    factor = factor_between(first, second if sign == other else negative(second))
+    if factor is None or (sign == "ne") != (other == "ne") or (sign in _STRICT) != (other in _STRICT):
         return False
-    return identical(first, second if sign == other else negative(second))
+    return sign == "ne" or (not factor.imag and factor.real > 0)
 
 
 def _difference(relation: Relation) -> Term:
@@ -184,6 +237,8 @@ def _same_list(golds: Sequence[Term] | None, answers: Sequence[Term] | None, gol
     assert items is not None
     if isinstance(single, Group) and _brackets(single) == ("(", ")") and isinstance(of, Group) and not of.opening:
         return _same_items(_by_name(items), single.items)  # a tuple without its brackets
+    if len(items) > 1 and len(items) <= MAX_ITEMS and not _is_sequence(items):
+        items = [item.term for item in _distinct(items)]  # one value in several ways: `1/2, or 0.5`
     return len(items) == 1 and same(items[0], single)
 
 
@@ -210,8 +265,15 @@ def _same_set(golds: Sequence[Term], answers: Sequence[Term]) -> bool:
         return False
     if _all_named(golds) != _all_named(answers) and not (_one_name(golds) and _one_name(answers)):
         return _same_items(golds, answers)
-    golds, answers = _distinct(golds), _distinct(answers)
-    return len(golds) == len(answers) and _matched(golds, answers)
+    if _is_sequence(golds):
+        return _same_items(golds, answers)
+    known, told = _distinct(golds), _distinct(answers)
+    return len(known) == len(told) and _matched(known, told)
+
+
+def _is_sequence(items: Sequence[Term]) -> bool:
+    """Names of which one comes again, as in `T, F, T`: there the order tells."""
+    return all(isinstance(item, Words | Symbol) for item in items) and len(set(items)) < len(items)
 
 
 def _all_named(items: Sequence[Term]) -> bool:
@@ -224,31 +286,50 @@ def _one_name(items: Sequence[Term]) -> bool:
     return len(names) < 2 or all(isinstance(name, Words) for name in names)
 
 
-def _distinct(items: Sequence[Term]) -> list[Term]:
+class _Item(NamedTuple):
+    """An item of a list, with what tells most others from it at once."""
+
+    term: Term
+    sketch: tuple[complex | None, ...]
+
+    def is_same(self, other: "_Item") -> bool:
+        if apart(self.sketch, other.sketch) or not _alike(self.term, other.term):
+            return False
+        try:
+            return same(self.term, other.term)
+        except NotUnderstood:  # of another kind
+            return False
+
+
+def _distinct(items: Sequence[Term]) -> list[_Item]:
     """Without repetitions."""
-    kept: list[Term] = []
-    for item in items:
-        if not any(_named_alike(other, item) and same(other, item) for other in kept):
+    kept: list[_Item] = []
+    for item in (_Item(term, sketch(term)) for term in items):
+        if not any(other.is_same(item) for other in kept):
             kept.append(item)
     return kept
 
 
-def _matched(golds: Sequence[Term], answers: Sequence[Term]) -> bool:
+def _matched(golds: Sequence[_Item], answers: Sequence[_Item]) -> bool:
     left = list(answers)
     for gold in golds:
-        partner = next((i for i, item in enumerate(left) if _named_alike(gold, item) and same(gold, item)), None)
+        partner = next((i for i, item in enumerate(left) if gold.is_same(item)), None)
         if partner is None:
             return False
         del left[partner]
     return True
 
 
-def _named_alike(gold: Term, answer: Term) -> bool:
-    """In a list of equations, each is about its own name."""
+def _alike(gold: Term, answer: Term) -> bool:
+    """In a list, each equation is about its own name, and a set is no number."""
     match gold, answer:
         case Relation(("=",), (name, _)), Relation(("=",), (other, _)):
             return name == other or not (is_name(name) and is_name(other))
-    return True
+    return _is_set(gold) == _is_set(answer)
+
+
+def _is_set(term: Term) -> bool:
+    return isinstance(term, Group) and term.opening == "\\{"
 
 
 def _same_items(golds: Sequence[Term], answers: Sequence[Term]) -> bool:

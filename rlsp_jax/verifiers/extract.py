@@ -1,12 +1,17 @@
 r"""The final answer of a response: the last one, and only the last.
 
 In this order: the last `\boxed{…}` (boxes joined by commas, “and” or “or” in one sentence are one list); what follows
-the last `####` or “the answer is”; the last formula or number. What comes before the last `</think>` is not read. A
-last box that does not close is no answer, and no earlier one takes its place. Every search is linear in the response.
+the last `####` or “the answer is”; the last formula or number. What comes before the last `</think>` is not read, and
+thinking that does not end has no answer. A last box that does not close, or that is a part of an expression
+(`-\boxed{5}`), is no answer, and no earlier one takes its place. Every search is linear in the response.
 """
 
 import re
 from typing import NamedTuple
+
+from rlsp_jax.common.boxes import joined
+from rlsp_jax.verifiers.operands import is_operand
+from rlsp_jax.verifiers.spellings import chosen_in
 
 MAX_TAIL = 2000  # characters at the end in which an answer without a box is looked for
 
@@ -20,12 +25,18 @@ class Found(NamedTuple):
 
 def final_answer(response: str, *, fallback: bool = True) -> Found | None:
     """The final answer of a response. Without `fallback`, only boxes and markers count."""
-    response = _CHAT.sub("", response.rpartition("</think>")[2])
+    response = response.rpartition("</think>")[2]
+    if "<think>" in response:
+        return None
+    response = _CHAT.sub(" ", response)
     boxes = find_boxes(response)
     if boxes is None:
         return None
     if boxes:
-        return Found(", ".join(response[start:end] for start, end in _joined(response, boxes)), "box")
+        boxes = joined(response, boxes)
+        if is_operand(response, boxes[0][0], boxes[-1][1]):
+            return None
+        return Found(", ".join(response[start:end] for start, end in boxes), "box")
     tail = response[-MAX_TAIL:]
     if (marked := _after_marker(tail)) is not None:
         return Found(marked, "marker")
@@ -39,10 +50,6 @@ _CHAT = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|end|start)[a-z_]*\|>
 _BOX_PARTS = re.compile(
     r"\\{1,2}(?:boxed|fbox)\s*\{|\\(?:boxed|fbox)\s+(?=[0-9A-Za-z])|\\{1,2}(?:boxed|fbox)(?![A-Za-z])|\\.|[{}]",
     re.DOTALL,
-)
-_CONNECTIVE = re.compile(
-    r"(?:[\s$,;&]|\\[()\[\]]|\\(?:quad|qquad|[,;:! ])|\\(?:text|mathrm)\s*\{(?:[^{}]*\b(?:and|or)\b)?[\s,]*\}|"
-    r"and\b|or\b|[A-Za-z]\w?(?:_\{?\w+\}?)?\s*=)*"
 )
 _BARE = re.compile(r"[0-9A-Za-z.]+")
 
@@ -72,24 +79,12 @@ def find_boxes(text: str) -> list[tuple[int, int]] | None:
     return None if broken >= 0 and (not boxes or broken > boxes[-1][1]) else boxes
 
 
-def _joined(text: str, boxes: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The last box, with those before it that only connectives part from it."""
-    first = len(boxes) - 1
-    while first > 0 and text[slice(*boxes[-1])].strip():
-        end, start = boxes[first - 1][1], boxes[first][0]
-        gap = re.sub(r"\\{1,2}(?:boxed|fbox)\s*\{?$", "", text[end + 1 : start]) if start - end < 100 else None
-        if gap is None or "\n\n" in gap or not _CONNECTIVE.fullmatch(gap) or not re.search(r"and\b|or\b|,|;|quad", gap):
-            break
-        first -= 1
-    return boxes[first:]
-
-
 # ---- without a box ----
 
 _MARKER = re.compile(
-    r"####|(?:final\s+answer|answer|solution|result)\s*(?:\*\*)?\s*(?:is|are|:|=)+(?:\s*(?:\*\*|:))*|"
-    r"(?:^|\n)\s*A(?:nswer)?\s*:|答案(?:是|为|：|:)?|antwort\s+(?:ist|lautet)|r[ée]ponse\s*(?:est|:)|respuesta\s*(?:es|:)|"
-    r"ответ\s*:?",
+    r"####|(?:final\s++answer|answer|solution|result)\s*+(?:\*\*\s*+)?(?:is|are|:|=)++(?:\s*(?:\*\*|:))*|"
+    r"(?:^|\n)[ \t]*+A(?:nswer)?\s*+:|答案(?:是|为|：|:)?|antwort\s++(?:ist|lautet)|r[ée]ponse\s*+(?:est|:)|"
+    r"respuesta\s*+(?:es|:)|ответ\s*+:?",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"\.(?=\s|$)|。|\n")
@@ -113,8 +108,10 @@ _BEFORE = re.compile(
     r"(?:[+/^×÷<>[]|\d:|\d\s*\*|[-−–] |\d\s*(?:,|,?\s*\band|,?\s*\bor)|[A-Za-z]\(|\b(?:minus|negative|plus|log|ln))\s*$"
 )
 _BEHIND = re.compile(
-    r"\s*[!^]|:\d|\s*[*×÷/]\s*\d|[xyzi](?![A-Za-z])|e\d|\s*(?:hundred|thousand|million|billion|trillion)\b"
+    r"\s*[!^]|:\d|\s*[*×÷/]\s*\d|[xyzi](?![A-Za-z])|e\d|\s*(?:hundred|thousand|dozen|[a-z]+illion|hal(?:f|ve)|third|"
+    r"quarter|fourth|(?:fif|six|seven|eigh|nin|ten|hundred|thousand)th)s?\b"
 )
+_REASON = re.compile(r",\s+(?:as|because|since|which)\b")
 _VERB = re.compile(r"\b(?:is|are|equals)\b")
 _LETTER = re.compile(r"\s*\(?([A-J])(?:\)|[.:。]|\)\.)(?=\s|$|[^\x00-\x7f])")
 _PROSE = re.compile(r"[A-Za-z]{2,}")
@@ -138,6 +135,7 @@ def _core(sentence: str) -> str:
     """The answer in a sentence: all of a short one, else its only formula, what it says last, or its last number."""
     if _is_guessing(sentence) or _DENIED.search(sentence):
         return sentence
+    sentence = _REASON.split(sentence)[0]
     bare = _FORMULA.sub(" ", sentence)
     formulas = [_content(found) for found in _FORMULA.finditer(sentence)]
     if formulas and not re.search(r"\d", bare) and len(formulas) == 1 and bare.strip(" .,"):
@@ -158,6 +156,8 @@ def _last_value(text: str) -> Found | None:
     last = _SENTENCE.split(text.rstrip(" .\n"))[-1]
     if _is_guessing(last) or _DENIED.search(last):
         return Found(last.strip(), "sentence")
+    if (letter := chosen_in(last)) is not None:
+        return Found(letter, "choice")
     formulas = [found for found in _FORMULA.finditer(text) if re.search(r"\d|\\[A-Za-z]", found[0])]
     numbers = list(_NUMBER.finditer(text))
     if formulas and (not numbers or numbers[-1].start() < formulas[-1].end()):

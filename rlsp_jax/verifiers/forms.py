@@ -2,10 +2,12 @@
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 
 from rlsp_jax.verifiers.errors import NotUnderstood
-from rlsp_jax.verifiers.numeric import exact, identical, symbols
+from rlsp_jax.verifiers.numeric import exact, identical, near, symbols
+from rlsp_jax.verifiers.realsets import is_inequality
 from rlsp_jax.verifiers.terms import (
     Apply,
     Constant,
@@ -21,7 +23,7 @@ from rlsp_jax.verifiers.terms import (
     negative,
     substitute,
 )
-from rlsp_jax.verifiers.units import is_plausible
+from rlsp_jax.verifiers.units import denies
 
 MAX_ITEMS = 64
 FUNCTION_NAMES = frozenset("fghpquvFGHPQTVS\\")  # first letters: `f(x)` and a product of f and x are written alike
@@ -33,6 +35,7 @@ _SPOKEN: dict[str, Term] = {
     ),
     **dict.fromkeys(("infinity", "infinite", "infinitely many"), Constant("infty")),
 }
+_THERE_IS = re.compile(r"^(?:there (?:is|are)|(?:it|the (?:equation|system|inequality)) has) (?=no )")
 
 
 def settle(term: Term) -> Term:
@@ -40,21 +43,30 @@ def settle(term: Term) -> Term:
     match term:
         case Relation(signs, sides):
             return _settle_relation(term, signs, sides)
-        case Group("", "", items) if any(_is_condition(item) for item in items):
-            return _settle_family(items)
+        case Group("", "", items) if any(_is_condition(part) for item in items for part in _parts(item)):
+            return _settle_family([part for item in items for part in _parts(item)])
+        case Apply("given", (value, condition)) if _is_condition(condition):
+            return _settle_family((value, condition))
+        case Apply("given", (Relation() as value, condition)) if is_inequality(value):
+            return Group("", "", (value, condition), "and")
         case Group("", "", (Relation(("=",), (name, value)), *others)) if is_name(name) and not _has_relation(others):
             return Group("", "", (value, *others))  # `x = 1, 2`
         case Group("", "", items) if (size := _period(items)) > 1:
             return Group("", "", tuple(Group("(", ")", items[i : i + size]) for i in range(0, len(items), size)))
-        case Apply("mul", (Symbol(name), Group("(", ")", _) as point)) if name[0].isupper():  # `P(3, 4)`
-            return point
         case Apply("mul", (*factors, Matrix(rows))) if not any(isinstance(factor, Matrix) for factor in factors):
             return Matrix(tuple(tuple(_computed(multiply(*factors, cell)) for cell in row) for row in rows))
+        case Group("[", "]", (Group("[", "]", first), *others)) if _are_rows(len(first), others):
+            return Matrix((first, *(row.items for row in others if isinstance(row, Group))))
         case Apply("neg", (Matrix(rows),)):
             return Matrix(tuple(tuple(map(negative, row)) for row in rows))
         case Words(text):
-            return _SPOKEN.get(text, term)
+            return _SPOKEN.get(_THERE_IS.sub("", text), term)
     return term
+
+
+def _are_rows(size: int, items: Sequence[Term]) -> bool:
+    """Whether the other rows of `[[1, 2], [3, 4]]` are as long as its first."""
+    return all(isinstance(item, Group) and item.opening == "[" and len(item.items) == size for item in items)
 
 
 def _computed(term: Term) -> Term:
@@ -64,20 +76,27 @@ def _computed(term: Term) -> Term:
 
 def _settle_relation(term: Relation, signs: tuple[str, ...], sides: tuple[Term, ...]) -> Term:
     left, right = sides[0], sides[-1]
-    if len(signs) > 1 and signs[-1] == "approx":
+    if len(signs) > 1 and signs[-1] == "approx" and _is_rounded(sides[-2], right):
         return settle(Relation(signs[:-1], sides[:-1]))
-    if len(signs) > 1 and set(signs) <= {"=", "to"} and all(_agree(sides[1], side) for side in sides[2:]):
+    if len(signs) > 1 and set(signs) <= {"=", "to", "implies"} and all(_agree(sides[1], side) for side in sides[2:]):
         return settle(Relation(("=",), (left, right)))
     match signs:
-        case ("to",):
+        case ("implies" | "to",) if _leads(left, right):
             return settle(right)
         case ("in",) if isinstance(left, Symbol):
             return right
-        case ("approx",) if not symbols(left) and not isinstance(left, Words):
+        case ("approx",) if not symbols(left) and not isinstance(left, Words) and _is_rounded(left, right):
             return left
         case ("=",) if not symbols(left) and not isinstance(left, Words) and _agree(left, right):
             return right
     return term
+
+
+def _leads(left: Term, right: Term) -> bool:
+    """Whether an arrow leads from what is given to the answer: not in `f: A → B`, nor from one number to another."""
+    if isinstance(left, Apply) and left.name == "ratio":
+        return False
+    return exact(left) is None or exact(right) is None or _agree(left, right)
 
 
 def _agree(left: Term, right: Term) -> bool:
@@ -90,9 +109,22 @@ def _agree(left: Term, right: Term) -> bool:
         return False
 
 
+def _is_rounded(exactly: Term, roughly: Term) -> bool:
+    """Whether what stands behind `≈` comes near to what stands before it, as far as that can be told."""
+    try:
+        return bool(symbols(exactly)) or near(exactly, roughly, 0.1)
+    except (NotUnderstood, ArithmeticError):
+        return False
+
+
 def _is_condition(term: Term) -> bool:
     """`n ∈ ℤ`: what a letter in the other items stands for."""
     return isinstance(term, Relation) and term.signs == ("in",) and isinstance(term.sides[0], Symbol)
+
+
+def _parts(item: Term) -> tuple[Term, ...]:
+    """An item and the condition behind it."""
+    return item.args if isinstance(item, Apply) and item.name == "given" else (item,)
 
 
 def _settle_family(items: Sequence[Term]) -> Term:
@@ -101,10 +133,10 @@ def _settle_family(items: Sequence[Term]) -> Term:
     for condition in filter(_is_condition, items):
         match condition:
             case Relation(_, (Symbol(name), Symbol(of))):
-                kept = [substitute(item, name, f"any {of}") for item in kept]
+                kept = [substitute(item, name, f"any {of[-1]}") for item in kept]  # `\mathbb{Z}` or Z
     if not kept:
         return Group("", "", tuple(items))
-    return settle(kept[0]) if len(kept) == 1 else Group("", "", tuple(kept))
+    return settle(kept[0] if len(kept) == 1 else Group("", "", tuple(kept)))
 
 
 def _has_relation(items: Sequence[Term]) -> bool:
@@ -124,18 +156,22 @@ def _period(items: Sequence[Term]) -> int:
 
 
 def is_name(term: Term) -> bool:
-    """A variable, several side by side (`AB`), a function of variables (`f(x)`), or words."""
+    """A variable, several side by side (`AB`, `|AB|`), a function of variables (`f(x)`, `y'`), or words."""
     match term:
         case Symbol():
             return True
         case Words(text):
-            return is_plausible(text)
+            return not denies(text)
         case Apply("mul", (Symbol(), Symbol("t"))):  # `x(t)`
             return True
         case Apply("mul", (Symbol(first), *rest)) if first[0] in FUNCTION_NAMES or first.isupper():
             return all(isinstance(part, Constant | Number) or is_name(part) for part in rest)
+        case Apply("abs", (inner,)):  # of points or of a set; `|x| = 1` is an equation
+            return is_name(inner) and all(map(str.isupper, symbols(inner)))
         case Apply("ratio", parts):
             return all(map(is_name, parts))
+        case Apply("gcd" | "lcm" | "deg" | "arg"):
+            return True
         case Group("(", ")", items):
             return all(map(is_name, items))
         case Measured(value, _):
@@ -144,14 +180,24 @@ def is_name(term: Term) -> bool:
 
 
 def assigned(relation: Relation) -> Term | None:
-    """What a quantity is said to be: 5 in `x = 5`, `f(x) = 5` and `m + n = 5`; None for other equations."""
+    """What a name is said to stand for: 5 in `x = 5` and `f(x) = 5`; None for other equations."""
     match relation:
         case Relation(("=" | "approx",), (left, right)):
-            if is_name(left) or (symbols(left) and not symbols(right) and not _has_number(left)):
+            if is_name(left):
                 return right
             if is_name(right) and not symbols(left):
                 return left
     return None
+
+
+def total(relation: Relation) -> Term | None:
+    """What names are said to come to, 17 in `m + n = 17`, besides what a single name stands for; None for others."""
+    match relation:
+        case Relation(("=" | "approx",), (left, right)) if (
+            symbols(left) and not symbols(right) and not _has_number(left)
+        ):
+            return right
+    return assigned(relation)
 
 
 def result(relation: Relation) -> Term | None:
@@ -160,6 +206,15 @@ def result(relation: Relation) -> Term | None:
         case Relation(("=",), (left, right)) if not isinstance(left, Words) and identical(left, right):
             return right
     return None
+
+
+def with_constant_of(gold: Term, answer: Term) -> Term:
+    """The answer with the gold's letter for the constant of integration: `x² + K` as `x² + C`."""
+    match gold, answer:
+        case Apply("add", terms), Apply("add", others) if Symbol("C") in terms:
+            own = [term.name for term in others if isinstance(term, Symbol) and term.name in ("c", "K", "k")]
+            return substitute(answer, own[0], "C") if len(own) == 1 and own[0] not in symbols(gold) else answer
+    return answer
 
 
 def _has_number(term: Term) -> bool:

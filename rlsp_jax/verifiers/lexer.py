@@ -49,7 +49,8 @@ dots ldots cdots
 emptyset varnothing
 and land wedge
 or lor vee
-to rightarrow Rightarrow implies
+to rightarrow
+implies Rightarrow
 setminus backslash smallsetminus
 approx simeq
 circ degree
@@ -70,11 +71,13 @@ _SPELLED = {
     **{"arcsin": "asin", "arccos": "acos", "arctan": "atan", "infty": "infty", "infinity": "infty", "inf": "infty"},
 }  # letters that mean what the command of that name means
 
+_LONE = ("i", "e", "x", "pi")  # mathematics even where they are text
+
 _LAYOUT = "|".join(
     (
         r"\\(?:left|right|middle|[bB]igg?[lrm]?|(?:display|text|script)style|(?:no)?limits|q?quad|enspace|thinspace)(?![A-Za-z])",
         r"\\(?:allowbreak|hfill|noindent|bf|rm|it|sf|tt|Large|large|huge|Huge|normalsize)(?![A-Za-z])",
-        r"\\(?:[hv]space|[hv]?phantom|label|tag|color)\*?\{[^{}]*\}",
+        r"\\(?:[hv]space|[hv]?phantom|label|tag|(?:text)?color)\*?\{[^{}]*\}",
         r"\\(?:left|right)\s*\.|\.(?=\s*(?:\\right)?\s*[\])}])",  # no bracket, and a full stop within the last one
         r"\\[,;:!> ]|~|\\[()\[\]]|(?<!\\)\$",
     )
@@ -96,6 +99,10 @@ _TWICE_ESCAPED = re.compile(
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,\s*\\!\s*|\{,\}|\\,|\\!)\d{3})+(?!\d)", re.ASCII)
 _COMMA_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)", re.ASCII)
 _SEPARATOR = re.compile(r"\D+")
+_DOT = r"\\dot\s*\{?(\d)\}?"
+_DOTTED = re.compile(rf"(\d*\.\d*){_DOT}(?:(\d*){_DOT})?", re.ASCII)  # `0.\dot{1}4\dot{2}`
+_END_POINT = r"\s*(?!\\c[au]p)(?:[^][(){},;\s]|\([^()]*\)|\{[^{}]*\}|(?<=\S)\s+(?=\S))+\s*"
+_BRACKETED = re.compile(rf"\\sqrt\s*\[[^][]*\]|([][])({_END_POINT}[,;]{_END_POINT})([][])")
 _GLUED = re.compile(r"(sin|cos|tan|cot|sec|csc|log|ln)([a-z])")
 _PARTS = re.compile(r"[A-Za-z]+|[^A-Za-z]+")
 
@@ -108,6 +115,10 @@ def tokenize(text: str, *, thousands: bool = True) -> list[Token]:
     text = _THOUSANDS.sub(_without_separators, to_ascii(text).replace("{.}", "."))
     if thousands:
         text = _COMMA_THOUSANDS.sub(_without_separators, text)
+    if "\\dot" in text:
+        text = _DOTTED.sub(r"\1\\overline{\2\3\4}", text)
+    if "[" in text or "]" in text:
+        text = _BRACKETED.sub(_without_turned_brackets, text)
     if "\\begin" not in text:  # there, two backslashes end a row
         text = _TWICE_ESCAPED.sub(lambda _: "\\", text)
     tokens: list[Token] = []
@@ -144,6 +155,8 @@ def _make_tokens(kind: str, text: str, blank: bool) -> list[Token]:
 
 def _from_text(text: str) -> list[Token]:
     r"""What `\text{…}` holds: words, and the mathematics among them (`\text{(C)}`, `\text{3 and 4}`)."""
+    if text.strip() in _LONE:
+        return [token._replace(blank=True) for token in tokenize(text)]
     tokens: list[Token] = []
     for part in _PARTS.findall(text):
         if part in ("and", "or"):
@@ -151,6 +164,14 @@ def _from_text(text: str) -> list[Token]:
         else:
             tokens += [Token("words", part, True)] if part.isalpha() else tokenize(part)
     return tokens
+
+
+def _without_turned_brackets(interval: re.Match[str]) -> str:
+    """`[1, 2[` as `[1, 2)`."""
+    opening, inside, closing = interval.groups()
+    if opening is None:
+        return interval[0]
+    return ("[" if opening == "[" else "(") + inside + ("]" if closing == "]" else ")")
 
 
 def _without_separators(number: re.Match[str]) -> str:

@@ -3,6 +3,7 @@ r"""Answers in mathematics: whether the last final answer of a response is the g
 What is equal and what is not is told in `docs/verifier.md`. Nothing that a model wrote is ever evaluated as code.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.rationals import Plain, plain
-from rlsp_jax.verifiers.equivalence import leaves_to_compute, same, signature
+from rlsp_jax.verifiers.computed import leaves_to_compute
+from rlsp_jax.verifiers.equivalence import same, signature
 from rlsp_jax.verifiers.errors import NotUnderstood, TooLarge
 from rlsp_jax.verifiers.extract import final_answer
 from rlsp_jax.verifiers.lexer import tokenize
@@ -20,10 +22,12 @@ from rlsp_jax.verifiers.numeric import exact, identical, is_too_large, near
 from rlsp_jax.verifiers.outcome import Outcome
 from rlsp_jax.verifiers.parser import parse
 from rlsp_jax.verifiers.quantities import measure
-from rlsp_jax.verifiers.spellings import choice, chosen, same_time, time_of_day, unwrapped, words
+from rlsp_jax.verifiers.spellings import choice, chosen, dashed, same_time, time_of_day, unwrapped, words
 from rlsp_jax.verifiers.terms import Apply, Number, Term
+from rlsp_jax.verifiers.values import has_value
 
 MAX_ANSWER = 2000  # characters
+CACHE_SIZE = 4096  # comparisons that a process remembers, of a few kilobytes at most
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,24 @@ class Math:
         if not 0 <= self.tolerance < 1:
             raise UserError(f"tolerance is {self.tolerance}; it must be 0 or more and less than 1.")
 
-    def verify(self, truth: str | Mapping[str, Any], response: str) -> Outcome:
+    def verify(self, truth: str | Mapping[str, Any], response: str | None) -> Outcome:
         """Judge the last final answer of a response against the gold answer, or a problem's `{"answer": gold}`."""
-        found = final_answer(response, fallback=self.fallback)
+        found = final_answer(response or "", fallback=self.fallback)
         if found is None:
             return Outcome(Verdict.WRONG, None, "no final answer")
-        return self.compare(_gold(truth), found.text)
+        return self.compare(truth, found.text)
 
     def compare(self, truth: str | Mapping[str, Any], answer: str) -> Outcome:
         """Judge a bare answer."""
         gold = _gold(truth)
+        if gold is None:
+            empty = not unwrapped(answer[:MAX_ANSWER])
+            return Outcome(Verdict.WRONG if empty else Verdict.UNKNOWN, answer[:100], "no gold answer")
         if len(answer) > MAX_ANSWER or len(gold) > MAX_ANSWER:
             return _compare_long(gold.strip(), answer.strip())
+        return _compare(self, gold, answer)
+
+    def _compare(self, gold: str, answer: str) -> Outcome:
         gold, answer = unwrapped(gold), unwrapped(answer)
         if self.decimal_comma:
             gold, answer = (_DECIMAL_COMMA.sub(r"\1.\2", text) for text in (gold, answer))
@@ -88,6 +98,8 @@ class Math:
             return _verdict(letter == picked, answer, "choice")
         if (time := time_of_day(gold)) is not None and (told := time_of_day(answer)) is not None:
             return _verdict(same_time(time, told), answer, "time")
+        if (numbers := dashed(gold)) is not None:
+            return _verdict(numbers == dashed(answer), answer, "score or date")
         if words(gold) and words(gold) == words(answer):
             return _verdict(True, answer, "text")
         reasons: list[str] = []
@@ -108,15 +120,17 @@ class Math:
                     reasons.append(f"too large: {error}")
                 except (NotUnderstood, ArithmeticError) as error:
                     reasons.append(str(error) or type(error).__name__)
+        if not all(map(has_value, golds)):
+            return Outcome(Verdict.UNKNOWN, answer, "gold has no value, and the answer is not written as it is")
         return Outcome(Verdict.WRONG, answer, reasons[0] if reasons else "different")
 
     def _is_right(self, gold: Term, answer: Term) -> bool:
-        if not self.unevaluated and leaves_to_compute(gold, answer):
-            return False
         if not self.forgive_percent and measure(answer)[1] == "percent" != measure(gold)[1]:
-            answer = Apply("mul", (measure(answer)[0], Number(Fraction(1, 100))))
-            return exact(gold) is not None and exact(gold) == exact(answer)
-        return same(gold, answer) or self._allows(gold, answer)
+            share = Apply("mul", (measure(answer)[0], Number(Fraction(1, 100))))
+            right = exact(gold) is not None and exact(gold) == exact(share)
+        else:
+            right = same(gold, answer) or self._allows(gold, answer)
+        return right and (self.unevaluated or not leaves_to_compute(gold, answer))
 
     def _allows(self, gold: Term, answer: Term) -> bool:
         """What the settings forgive beyond equality."""
@@ -139,9 +153,16 @@ class Math:
             return text
 
 
-def _gold(truth: str | Mapping[str, Any]) -> str:
+@functools.lru_cache(CACHE_SIZE)
+def _compare(math: Math, gold: str, answer: str) -> Outcome:
+    """Samples of one problem mostly end in the same few answers; each is compared once."""
+    return math._compare(gold, answer)
+
+
+def _gold(truth: str | Mapping[str, Any]) -> str | None:
+    """The gold answer as text; None where there is none."""
     gold = truth if isinstance(truth, str) else truth["answer"]
-    return gold if isinstance(gold, str) else str(gold)
+    return str(gold) if isinstance(gold, str | int | float) else None
 
 
 def _compare_long(gold: str, answer: str) -> Outcome:

@@ -4,8 +4,10 @@ Two expressions are identical when they agree, to all digits asked for, at sever
 argument: functions that differ agree at a random point with probability next to zero).
 """
 
+import cmath
 import random
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -20,8 +22,11 @@ MAX_FACTORIAL = 10_000
 MAX_SERIES = 1000  # the terms of a series
 MAX_COST = 1000  # of an expression, an operation on two numbers being 1
 COSTS = {"sum": 400, "prod": 400, "factorial": 40, "binom": 40}
-NUM_POINTS = 3
-FAR = 4096
+FAR, NEAR = 2.0**12, 2.0**-10
+_SCALES = (1.0, FAR, NEAR)
+_SIGNED_SCALES = ((1.0, 1), (FAR, 1), (1.0, -1), (FAR, -1), (FAR**2, -1), (NEAR, -1))  # and signs
+_NO_SKETCH = ("percent", "deg", "pm", "mp", "ratio", "given")  # these may be equal to what has another value
+_FREE = ("add", "mul", "cup", "cap", "gcd", "lcm", "min", "max")  # their operands have no order
 SIGNED = ("abs", "floor", "ceil", "min", "max")
 
 Value = Any  # mpmath.mpf or mpmath.mpc, which have no types
@@ -44,6 +49,8 @@ def exact(term: Term) -> Fraction | None:
             return None if (x := exact(value)) is None else x / 100
         case Apply("neg", (value,)):
             return None if (x := exact(value)) is None else -x
+        case Apply("ratio", (left, right)):
+            return exact(Apply("div", (left, right)))
         case Apply("add" | "mul" | "div" as name, args):
             values = [exact(arg) for arg in args]
             known = [x for x in values if x is not None]
@@ -90,6 +97,9 @@ def symbols(term: Term) -> frozenset[str]:
         match node:
             case Symbol(name):
                 found.add(name)
+            case Apply("sum" | "prod", (Symbol(counter), *bounds, body)):  # what it counts by is none of its variables
+                found |= symbols(body) - {counter}
+                todo += bounds
             case Apply(_, args) | Group(_, _, args):
                 todo += args
             case Relation(_, sides):
@@ -102,11 +112,16 @@ def symbols(term: Term) -> frozenset[str]:
 
 
 def canonical(term: Term) -> Term:
-    """A term with the operands of sums and products in one order: equal ones need no evaluation, however large."""
+    """A term with the operands of sums, unions and the like in one order: equal ones need no evaluation."""
     match term:
         case Apply(name, args):
             args = tuple(map(canonical, args))
-            return Apply(name, tuple(sorted(args, key=repr)) if name in ("add", "mul") else args)
+            if name not in _FREE:
+                return Apply(name, args)
+            flat = [
+                part for arg in args for part in (arg.args if isinstance(arg, Apply) and arg.name == name else [arg])
+            ]
+            return Apply(name, tuple(sorted(flat, key=repr)))
     return term
 
 
@@ -116,17 +131,18 @@ def identical(left: Term, right: Term) -> bool:
     Raises NotUnderstood where no value is to be had, TooLarge where it would cost too much.
     """
     digits = _digits(left) + _digits(right)
-    with mpmath.workdps(30 + digits):
-        for first, second in _values(left, right):
+    with mpmath.workdps(60 + digits):
+        for place, (first, second) in enumerate(_values(left, right)):
             size = max(abs(first), abs(second))
-            if size < mpmath.mpf(10) ** -(digits + 10):  # zero but for rounding, or truly small?
-                return _identical_when_small(left, right, digits)
-            if abs(first - second) > size * mpmath.mpf(10) ** -(18 + digits):
+            differs = abs(first - second) > size * mpmath.mpf(10) ** -(36 + digits)
+            if differs and not place and size > 1e-6:
                 return False
+            if differs or size < mpmath.mpf(10) ** -(digits + 20):  # rounding, or truly so?
+                return _identical_to_many_digits(left, right, digits)
     return True
 
 
-def _identical_when_small(left: Term, right: Term, digits: int) -> bool:
+def _identical_to_many_digits(left: Term, right: Term, digits: int) -> bool:
     """Looked at with so many more digits that what is only rounding is far smaller than what is not."""
     with mpmath.workdps(400 + digits):
         for first, second in _values(left, right):
@@ -136,21 +152,47 @@ def _identical_when_small(left: Term, right: Term, digits: int) -> bool:
     return True
 
 
-def proportional(left: Term, right: Term) -> bool:
-    """Whether one expression is the other times a constant other than 0, as for the two sides of equal equations."""
-    with mpmath.workdps(40):
+def factor_between(left: Term, right: Term) -> Value | None:
+    """The constant that one expression is the other times; None where there is none, or both are 0."""
+    with mpmath.workdps(100):
         ratios = []
         for first, second in _values(left, right):
-            if abs(first) < 1e-25 or abs(second) < 1e-25:
-                return abs(first) < 1e-25 and abs(second) < 1e-25
+            if abs(first) < 1e-60 or abs(second) < 1e-60:
+                return None
             ratios.append(first / second)
-        return all(abs(ratio - ratios[0]) <= abs(ratios[0]) * 1e-25 for ratio in ratios)
+        return ratios[0] if all(abs(ratio - ratios[0]) <= abs(ratios[0]) * 1e-25 for ratio in ratios) else None
+
+
+def sketch(term: Term) -> tuple[complex | None, ...]:
+    """Rough values of a term at one point, one for each place of a tuple; None where none is to be had."""
+    match term:
+        case Group("(" | "[", _, items):
+            return tuple(value for item in items for value in sketch(item))
+        case Relation(("=",), (Symbol(), value)) if not symbols(value):
+            return sketch(value)
+        case Number() | Symbol() | Constant() | Apply() if not _has(term, _NO_SKETCH):
+            at = {name: mpmath.mpf(1 + zlib.crc32(name.encode()) / 2**32) for name in symbols(term)}
+            try:
+                with mpmath.workdps(30):
+                    value = complex(evaluate(term, at))
+                return (value if cmath.isfinite(value) else None,)
+            except (NotUnderstood, TooLarge, ArithmeticError):
+                pass
+    return (None,)
+
+
+def apart(first: Sequence[complex | None], second: Sequence[complex | None]) -> bool:
+    """Whether two sketches tell that their terms are different, without comparing the terms."""
+    return len(first) == len(second) and any(
+        x is not None and y is not None and abs(x - y) > 1e-12 + 1e-9 * max(abs(x), abs(y))
+        for x, y in zip(first, second, strict=True)
+    )
 
 
 def _values(left: Term, right: Term) -> Iterator[tuple[Value, Value]]:
-    """Both values at the points where both have one: `NUM_POINTS` of them, or one where there is no variable."""
+    """Both values at the points where both have one: one of each kind, or a single one where there is no variable."""
     names, both = symbols(left) | symbols(right), Apply("", (left, right))
-    wanted = (NUM_POINTS + 1 if _has(both, SIGNED) else NUM_POINTS) if names else 1
+    wanted = (len(_SIGNED_SCALES) if _has(both, SIGNED) else len(_SCALES)) if names else 1
     looked, refused = 0, None
     for point in _points(names, both):
         try:
@@ -189,6 +231,34 @@ def is_too_large(term: Term) -> bool:
     return False
 
 
+def is_defined(term: Term) -> bool:
+    """Whether an expression has a value at some point, finite or not, or would have one if it were not too large."""
+    if _is_arithmetic(term):
+        return True
+    for point in _points(symbols(term), term):
+        try:
+            return not mpmath.isnan(evaluate(term, point))
+        except ArithmeticError:
+            continue
+        except TooLarge:
+            return True
+        except NotUnderstood:
+            return False
+    return False
+
+
+def _is_arithmetic(term: Term) -> bool:
+    """Whether it is made of what always has a value, but for a division by 0 that is not written as such."""
+    match term:
+        case Number() | Symbol() | Constant():
+            return True
+        case Apply("div" | "pow" | "root", args) if Number(Fraction(0)) in args:
+            return False
+        case Apply("add" | "mul" | "div" | "neg" | "pow" | "root", args):
+            return all(map(_is_arithmetic, args))
+    return False
+
+
 def approximation(term: Term) -> str | None:
     """The first 20 digits of a constant; None for what has no value."""
     if symbols(term):
@@ -210,7 +280,7 @@ def near(left: Term, right: Term, tolerance: float) -> bool:
 
 
 def _points(names: frozenset[str], of: Term) -> Iterator[Point]:
-    """Values for the variables, always the same for the same names; every second point lies far out.
+    """Values for the variables, always the same for the same names: of middle size, far out, and near 0.
 
     Positive, for the roots of negative numbers are many, unless a function such as the absolute value tells the signs
     apart. Integers where a series counts; squares, at every other point, where a value is rounded.
@@ -219,14 +289,13 @@ def _points(names: frozenset[str], of: Term) -> Iterator[Point]:
     signed, rounded = _has(of, SIGNED), _has(of, ("floor", "ceil"))
     for attempt in range(12):
         drawn = {name: draw.randrange(10**8, 3 * 10**9) for name in sorted(names)}
-        sign = -1 if signed and attempt % 4 > 1 else 1
+        scale, sign = _SIGNED_SCALES[attempt % 6] if signed else (_SCALES[attempt % 3], 1)
         if _has(of, ("sum", "prod")):
             yield {name: mpmath.mpf(x % 11 + 2) for name, x in drawn.items()}
         elif rounded and attempt % 2 == 0:
             yield {name: mpmath.mpf(sign * (x % 11 + 2) ** 2) for name, x in drawn.items()}
         else:
-            far = FAR if attempt % 2 else 1
-            yield {name: mpmath.mpf(sign * x) * far / 10**9 for name, x in drawn.items()}
+            yield {name: mpmath.mpf(sign * x) * scale / 10**9 for name, x in drawn.items()}
 
 
 def _has(term: Term, names: tuple[str, ...]) -> bool:

@@ -14,7 +14,9 @@ import itertools
 import keyword
 from fractions import Fraction
 
+from rlsp_jax.verifiers.asides import at_condition, at_remark
 from rlsp_jax.verifiers.cursor import END, Cursor
+from rlsp_jax.verifiers.environments import read_environment
 from rlsp_jax.verifiers.errors import NotUnderstood
 from rlsp_jax.verifiers.lexer import Token
 from rlsp_jax.verifiers.numerals import first_digit, read_number
@@ -23,7 +25,6 @@ from rlsp_jax.verifiers.terms import (
     Builder,
     Constant,
     Group,
-    Matrix,
     Measured,
     Number,
     Relation,
@@ -34,11 +35,10 @@ from rlsp_jax.verifiers.terms import (
     multiply,
     negative,
 )
+from rlsp_jax.verifiers.units import CURRENCIES, is_plausible, lowered, numeral, same_unit
 from rlsp_jax.verifiers.vocabulary import (
     ACCENTS,
     CLOSING,
-    CONDITIONALS,
-    ENVIRONMENTS,
     FUNCTIONS,
     LETTERS,
     ORDINALS,
@@ -48,6 +48,8 @@ from rlsp_jax.verifiers.vocabulary import (
     VALUES,
     is_product,
 )
+
+POSITIVE = Group("(", ")", (Number(Fraction(0)), Constant("infty")))
 
 
 def parse(tokens: list[Token]) -> Term:
@@ -72,7 +74,9 @@ class Parser(Cursor):
 
     def answer(self) -> Term:
         chunks: list[list[Term]] = [[self.relation()]]
+        separators: set[str] = set()
         while (separator := self._separator()) and self.peek() != END:
+            separators.add(separator)
             if separator == ";":
                 chunks.append([])
             chunks[-1].append(self.relation())
@@ -80,7 +84,8 @@ class Parser(Cursor):
             items = [Group("(", ")", tuple(chunk)) if len(chunk) > 1 else chunk[0] for chunk in chunks]
         else:
             items = [item for chunk in chunks for item in chunk]
-        term = items[0] if len(items) == 1 else Group("", "", tuple(items))
+        joined = separators.pop() if len(separators) == 1 else ""
+        term = items[0] if len(items) == 1 else Group("", "", tuple(items), joined if joined in ("and", "or") else "")
         if self.mark in ("over", "choose"):
             return Apply("div" if self.take().text == "over" else "binom", (term, self.inside(self.answer)))
         return term
@@ -95,14 +100,27 @@ class Parser(Cursor):
     def relation(self) -> Term:
         signs: list[str] = []
         sides: list[Term] = []
-        if self.mark in SIGNS and (sign := self.take().text) not in ("=", "to", "approx"):
+        if self.mark in SIGNS and (sign := self.take().text) not in ("=", "to", "implies", "approx"):
             sides, signs = [Words("")], [sign]
         sides.append(self.sets())
         while self.mark in SIGNS:
             self.check_chain(len(signs))
             signs.append(self.take().text)
             sides.append(self.sets())
-        return Relation(tuple(signs), tuple(sides)) if signs else sides[0]
+        term = Relation(tuple(signs), tuple(sides)) if signs else sides[0]
+        while at_condition(self):
+            self.skip(",")
+            term = Apply("given", (term, self._condition()))
+        return term
+
+    def _condition(self) -> Term:
+        if self.skip("("):
+            term = self.inside(self.relation)
+            self.need(")")
+            return term
+        while self.at_word():
+            self.take()
+        return self.inside(self.relation)
 
     def sets(self) -> Term:
         term = self.ratio()
@@ -121,17 +139,60 @@ class Parser(Cursor):
         return parts[0] if len(parts) == 1 else Apply("ratio", tuple(parts))
 
     def quantity(self) -> Term:
-        if self.at_word():
-            return Words(self.words())
-        dollars = self.skip("\\$")
-        term = self.sum()
-        unit = self.words() or ("dollar" if dollars or self.skip("\\$") else "")
-        return Measured(term, unit) if unit else term
+        money = self._currency()
+        if not money and self.at_word():
+            return self._saying(self.words())
+        term = self._counted(self.sum())
+        unit = self.words() or money or self._currency()
+        while self.mark == "(" and at_remark(self):
+            remark = self._remark()
+            if not is_plausible(remark) or not (unit or isinstance(term, Symbol)):
+                unit = f"{unit} {remark}".strip()
+        return self._with_smaller_unit(Measured(term, unit)) if unit else term
+
+    def _counted(self, term: Term) -> Term:
+        """A number with the numerals in words behind it: `2 millions`, `3 tenths`."""
+        while isinstance(term, Number) and self.kind in ("words", "letters") and (factor := numeral(self.peek().text)):
+            self.take()
+            whole = factor.denominator == 1
+            term = Number(term.value * factor) if whole else Apply("div", (term, Number(1 / factor)))
+        return term
+
+    def _saying(self, words: str) -> Term:
+        """Words, or what they say: `the answer is 5`."""
+        subject, _, verb = words.rpartition(" ")
+        if verb in ("is", "are", "equals") and self.peek() != END and self.mark not in SIGNS:
+            return Relation(("=",), (Words(subject), self.inside(self.quantity)))
+        return Words(words)
+
+    def _currency(self) -> str:
+        """`$`, or the name of a currency before its number."""
+        if self.skip("\\$"):
+            return "dollar"
+        named = self.kind == "letters" and self.peek().text in CURRENCIES and self.peek(1).kind == "number"
+        return self.take().text if named else ""
+
+    def _remark(self) -> str:
+        self.need("(")
+        remark = self.words()
+        self.need(")")
+        return remark
+
+    def _with_smaller_unit(self, term: Measured) -> Measured:
+        """`2 hours (and) 30 minutes` as two and a half hours."""
+        start = self.at
+        self.skip("and")
+        if self.kind == "number" and isinstance(term.value, Number):
+            match self.inside(self.quantity):
+                case Measured(Number(value), unit) if (factor := same_unit(unit, term.unit)) and value * factor < 1:
+                    return Measured(Number(term.value.value + value * factor), term.unit)
+        self.at = start
+        return term
 
     def words(self) -> str:
         """A run of words, with the powers and quotients of units: `square units`, `cm^2`, `m / s`."""
         parts: list[str] = []
-        while self.at_word() or (parts and self._unit_goes_on()):
+        while (self.at_word() and not at_condition(self)) or (parts and self._unit_goes_on()):
             parts.append(self.take().text)
             if parts[-1] == "^":
                 braces = self.skip("{")
@@ -139,7 +200,7 @@ class Parser(Cursor):
                 parts.append(sign + self.take().text)
                 if braces:
                     self.need("}")
-        return " ".join(parts).lower()
+        return lowered(" ".join(parts))
 
     def _unit_goes_on(self) -> bool:
         after = self.peek(1)
@@ -191,9 +252,12 @@ class Parser(Cursor):
                 return is_product(self.peek().text)
             case "number":  # `3 4` is no product; `x^2 3` is one
                 return self.peek(-1).kind != "number" or self.peek(-2).text in ("^", "_")
-        if self.mark == "|":
+        mark = self.mark
+        if mark == "|":
             return not self.bar_closes
-        return self.mark in VALUES or self.mark in ("(", "[", "{", "\\{")
+        if mark == "(":
+            return not (at_condition(self) or at_remark(self))
+        return mark in VALUES or mark in ("[", "{", "\\{")
 
     def factor(self) -> Term:
         if self.skip("-"):
@@ -210,6 +274,8 @@ class Parser(Cursor):
             if self.skip("^"):
                 if self._passes(ORDINALS):
                     continue
+                if term == Symbol("mathbb R") and self._passes(("+",)):
+                    return POSITIVE
                 degrees = self._passes(("circ",))
                 if degrees and self.peek().text in ("C", "F"):  # of temperature
                     term = Measured(term, f"degree {self.take().text.lower()}")
@@ -294,7 +360,8 @@ class Parser(Cursor):
                 return Constant(name)
             case "frac" | "binom":
                 top = first_digit(self) or self.argument()
-                return Apply("div" if name == "frac" else name, (top, first_digit(self) or self.argument()))
+                bottom = first_digit(self) or self.argument()
+                return _derivative(top, bottom) or Apply("div" if name == "frac" else name, (top, bottom))
             case "sqrt":
                 degree: Term = Number(Fraction(2))
                 if self.skip("["):
@@ -302,7 +369,7 @@ class Parser(Cursor):
                     self.need("]")
                 return Apply("root", (self.argument(), degree))
             case "begin":
-                return self.environment()
+                return read_environment(self, self.relation)
             case "boxed" | "fbox":
                 return self.argument()
             case "emptyset":
@@ -385,40 +452,10 @@ class Parser(Cursor):
             return inner if opening == "{" and len(items) == 1 else Group("\\{", "\\}", items)
         return Group(opening, closing, items) if len(items) > 1 or opening == "langle" else inner
 
-    def environment(self) -> Term:
-        """Rows of cells, as in a matrix."""
-        self.need("{")
-        name = self.take().text
-        self.need("}")
-        if name not in ENVIRONMENTS:
-            raise NotUnderstood(f"\\begin{{{name}}}")
-        if name == "array" and self.skip("{"):  # how its columns are aligned
-            while self.take().text not in ("}", ""):
-                pass
-        rows: list[tuple[Term, ...]] = []
-        while self.peek() != END and not self.skip("end"):
-            row = [self.cell()]
-            while self.skip("&"):
-                row.append(self.cell())
-            rows.append(tuple(row))
-            if not self.skip("\\") and self.mark != "end" and self.peek() != END:
-                raise NotUnderstood(f"{self.peek().text!r} in a matrix")
-        if self.skip("{"):
-            self.take()
-            self.need("}")
-        if len({len(row) for row in rows}) != 1:
-            raise NotUnderstood("rows of different lengths")
-        if name == "vmatrix":
-            return Apply("det", (Matrix(tuple(rows)),))
-        if name in ("aligned", "align") and len(rows) == len(rows[0]) == 1:
-            return rows[0][0]
-        return Matrix(tuple(rows))
 
-    def cell(self) -> Term:
-        while self.peek().text.lower() in CONDITIONALS and self.at_word():
-            self.take()
-        if self.mark in ("&", "\\", "end"):
-            return Words("")
-        term = self.inside(self.relation)
-        self.skip(",", ".")
-        return term
+def _derivative(top: Term, bottom: Term) -> Symbol | None:
+    """`dy/dx` as `y'`."""
+    match top, bottom:
+        case Apply("mul", (Symbol("d"), Symbol(name))), Apply("mul", (Symbol("d"), Symbol())):
+            return Symbol(f"{name}'")
+    return None

@@ -32,6 +32,8 @@ Item = tuple[Mapping[str, Any], str]
 
 TIMEOUT = Outcome(Verdict.UNKNOWN, None, "timeout")
 WORKER_DIED = Outcome(Verdict.UNKNOWN, None, "worker died")
+ERROR = "error: "  # and what the verifier raised
+MEGABYTES = 2048 if sys.platform.startswith("linux") else None  # of address space: far more than a judge needs
 START_SECONDS = 60.0  # far more than a start takes, even on a machine that is swapping
 MAX_DEAD_STARTS = 10  # in a row: whatever kills workers from outside may meet some that start
 MAX_DEATHS = 2  # an item whose worker died may have had bad luck, once
@@ -54,7 +56,7 @@ class VerifierPool:
         *,
         num_workers: int = 1,
         deadline: float = 2.0,
-        memory_limit_mb: int | None = None,
+        memory_limit_mb: int | None = MEGABYTES,
         cache_size: int = 10_000,
     ):
         if num_workers < 1:

@@ -2,11 +2,16 @@
 
 from fractions import Fraction
 
+from rlsp_jax.verifiers.computed import is_literal
 from rlsp_jax.verifiers.numeric import canonical, exact, identical, symbols
-from rlsp_jax.verifiers.terms import Apply, Based, Constant, Measured, Number, Term
-from rlsp_jax.verifiers.units import is_plausible, same_unit
+from rlsp_jax.verifiers.terms import Apply, Based, Constant, Measured, Number, Symbol, Term, Words
+from rlsp_jax.verifiers.units import is_plausible, is_unit, lowered, same_unit
 
-_PERCENT = frozenset(("percent", "percentage", "percents", "pct", "per cent"))
+_NAMES = {
+    **dict.fromkeys(("percentage", "percents", "pct", "per cent"), "percent"),
+    **dict.fromkeys(("radian", "radians"), "rad"),
+    "degrees": "degree",
+}
 
 
 def same_quantity(gold: Term, answer: Term) -> bool:
@@ -15,15 +20,21 @@ def same_quantity(gold: Term, answer: Term) -> bool:
     Raises NotUnderstood, TooLarge and ZeroDivisionError.
     """
     (gold_value, gold_unit), (value, unit) = measure(gold), measure(answer)
+    if gold_unit and not unit:
+        value, unit = _with_letters(value)
+    elif unit and not gold_unit:
+        gold_value, gold_unit = _with_letters(gold_value)
     if gold_unit == unit:
         return same_value(gold_value, value)
     if gold_unit and unit:
         if {gold_unit, unit} <= {"degree", "percent"}:
             return False
+        if {gold_unit, unit} == {"degree", "rad"}:
+            return identical(_in_full(gold_value, gold_unit), _in_full(value, unit))
         factor = same_unit(gold_unit, unit)
         return factor is not None and same_value(_times(gold_value, factor), value)
     known = gold_unit or unit
-    if not is_plausible(known):
+    if not is_plausible(known) or (unit and _is_article(value, unit)):
         return False
     if same_value(gold_value, value):
         return True
@@ -32,17 +43,44 @@ def same_quantity(gold: Term, answer: Term) -> bool:
     return known == "percent" and same_value(_in_full(gold_value, gold_unit), _in_full(value, unit))
 
 
+def _is_article(value: Term, unit: str) -> bool:
+    """The letter of `A triangle` or `C major`, which counts nothing."""
+    return isinstance(value, Symbol) and not all(map(is_unit, unit.split()))
+
+
 def measure(term: Term) -> tuple[Term, str]:
     """A value and its unit, "" for none."""
     match term:
         case Measured(value, unit):
             inner, other = measure(value)
-            return inner, other or ("percent" if unit in _PERCENT else "degree" if unit == "degrees" else unit)
+            return inner, other or _NAMES.get(unit, unit)
         case Apply("deg", (value,)):
             return value, "degree"
         case Apply("percent", (value,)):
             return value, "percent"
     return term, ""
+
+
+def _with_letters(term: Term) -> tuple[Term, str]:
+    """A value and the unit that the letters behind it are, as in `5 L` and `15 m/s` beside a quantity with a unit."""
+    match term:
+        case Apply("mul", (Number() as value, *letters)) if len(letters) == 1 and (unit := _letters(letters[0])):
+            return value, unit
+        case Apply("div", (Apply("mul", (Number() as value, above)), below)):
+            top, bottom = _letters(above), _letters(below)
+            return (value, f"{top}/{bottom}") if top and bottom else (term, "")
+    return term, ""
+
+
+def _letters(term: Term) -> str:
+    match term:
+        case Symbol(name) | Words(name):
+            return lowered(name)
+        case Apply("pow", (base, Number(power))) if _letters(base) and power.denominator == 1:
+            return f"{_letters(base)}^{power}"
+        case Apply("div", (above, below)) if _letters(above) and _letters(below):
+            return f"{_letters(above)}/{_letters(below)}"
+    return ""
 
 
 def _times(term: Term, factor: Fraction) -> Term:
@@ -56,7 +94,7 @@ def _in_full(value: Term, unit: str) -> Term:
     """The pure number that a percentage or an angle is."""
     if unit == "percent" and (number := exact(value)) is not None:
         return Number(number / 100)
-    return Apply({"percent": "percent", "degree": "deg"}[unit], (value,)) if unit else value
+    return Apply({"percent": "percent", "degree": "deg"}[unit], (value,)) if unit in ("percent", "degree") else value
 
 
 def same_value(gold: Term, answer: Term) -> bool:
@@ -85,48 +123,4 @@ def _same_based(gold: Term, answer: Term) -> bool:
             return gold.base == answer.base and exact(gold) == exact(answer)
         case Based(digits, _), Number(value):
             return value == int(digits)
-    return False
-
-
-def is_literal(term: Term) -> bool:
-    """A number as it is written down when it has been computed: no sum, product or power is left to do.
-
-    A fraction of integers is one, reduced or not; so is a power of ten with or without a factor.
-    """
-    match term:
-        case Number():
-            return True
-        case Apply("neg" | "percent" | "deg", (value,)) | Measured(value, _):
-            return is_literal(value)
-        case Apply("div", (top, bottom)):
-            return _is_integer(top) and _is_integer(bottom)
-        case Apply("mul", (Number(), Apply("pow", (Number(ten), power)))) | Apply("pow", (Number(ten), power)):
-            return ten == 10 and _is_integer(power)
-    return False
-
-
-def is_left_to_compute(gold: Term, answer: Term) -> bool:
-    """A quotient that comes out whole, `56/8`, where the gold answer is the whole number."""
-    gold, answer = measure(gold)[0], measure(answer)[0]
-    return isinstance(gold, Number) and _is_quotient(answer) and _is_whole(gold) and _is_whole(answer)
-
-
-def _is_quotient(term: Term) -> bool:
-    match term:
-        case Apply("neg", (inner,)):
-            return _is_quotient(inner)
-    return isinstance(term, Apply) and term.name == "div"
-
-
-def _is_whole(term: Term) -> bool:
-    value = exact(term)
-    return value is not None and value.denominator == 1
-
-
-def _is_integer(term: Term) -> bool:
-    match term:
-        case Number(value):
-            return value.denominator == 1
-        case Apply("neg", (value,)):
-            return _is_integer(value)
     return False

@@ -71,7 +71,7 @@ EVERYTHING = RealSet([Piece(-mpmath.inf, False, mpmath.inf, False)])
 
 def as_real_set(term: Term, beside: Term) -> RealSet | None:
     """The set of reals that a term is; None if it is none. `(a, b)` is one where it stands beside one."""
-    if not (_is_set(term) or (_is_set(beside) and _may_be_set(term))):
+    if not (is_set(term) or (is_set(beside) and _may_be_set(term))):
         return None
     try:
         with mpmath.workdps(DIGITS):
@@ -80,7 +80,7 @@ def as_real_set(term: Term, beside: Term) -> RealSet | None:
         return None
 
 
-def _is_set(term: Term) -> bool:
+def is_set(term: Term) -> bool:
     """Whether a term can be nothing but a set of reals."""
     match term:
         case Relation(signs, sides):
@@ -94,9 +94,9 @@ def _is_set(term: Term) -> bool:
         case Group("(" | "[" as opening, closing, items) if len(items) == 2:
             return (opening, closing) in (("(", "]"), ("[", ")")) or any(map(_infinite, items))
         case Group("", _, items):
-            return any(map(_is_set, items)) and all(_is_set(item) or _is_point(item) for item in items)
+            return any(map(is_set, items)) and all(is_set(item) or _is_point(item) for item in items)
         case Apply("add", (left, Apply("neg", (right,)))):
-            return _is_set(left) and isinstance(right, Group)
+            return is_set(left) and isinstance(right, Group)
         case Symbol("mathbb R"):
             return True
     return False
@@ -110,6 +110,10 @@ def _may_be_set(term: Term) -> bool:
     match term:
         case Group("(" | "[", _, items):
             return len(items) == 2
+        case Group("\\{"):
+            return True
+        case Group("", _, items):
+            return all(map(_may_be_set, items))
         case Relation(("ne",), _):
             return True
     return False
@@ -130,8 +134,9 @@ def _read(term: Term) -> RealSet:
             return RealSet([Piece(bounds[0], opening == "[", bounds[1], closing == "]")])
         case Group("\\{", _, items):
             return RealSet([Piece(x, True, x, True) for x in map(_value, items)])
-        case Group("", _, items):
-            return _several([_read(item) for item in items])
+        case Group("", _, items, joined):
+            both = joined == "and" and not all(map(is_inequality, items))  # `(0, 1) and (2, 3)`, `x < 1 and x = 2`
+            return _several([_read(item) for item in items], "" if both else joined)
         case Apply("cup", (left, right)):
             return _read(left).union(_read(right))
         case Apply("cap", (left, right)):
@@ -157,12 +162,16 @@ def _read(term: Term) -> RealSet:
     raise NotUnderstood("no set of reals")
 
 
-def _several(sets: list[RealSet]) -> RealSet:
-    """Conditions side by side: all of them hold, if some one of them holds anywhere; else either."""
+def is_inequality(term: Term) -> bool:
+    return isinstance(term, Relation) and not ORDER.keys().isdisjoint(term.signs)
+
+
+def _several(sets: list[RealSet], joined: str) -> RealSet:
+    """Conditions side by side. Not joined by `and` or `or`, all hold if some one holds anywhere; else either."""
     union = both = sets[0]
     for other in sets[1:]:
         union, both = union.union(other), both.intersection(other)
-    return both if union == EVERYTHING else union
+    return both if joined == "and" or (joined != "or" and union == EVERYTHING) else union
 
 
 def _half_line(sign: str, left: Term, right: Term) -> RealSet:

@@ -27,7 +27,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """An operation or function with its operands in order: `add`, `mul`, `div`, `pow`, `neg`, `pm`, `root`, `sin`, …"""
+    """An operation or function with its operands in order: `add`, `mul`, `div`, `pow`, `neg`, `pm`, `root`, `sin`, …
+
+    `given` has a term and the condition in parentheses behind it: `x = 5 (x > 0)`.
+    """
 
     name: str
     args: tuple["Term", ...]
@@ -35,11 +38,15 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Several items: `opening` and `closing` are the brackets, both empty for a bare list."""
+    """Several items: `opening` and `closing` are the brackets, both empty for a bare list.
+
+    `joined`: the word between all items of a bare list, `and` or `or`; "" for a comma, or where the words differ.
+    """
 
     opening: str
     closing: str
     items: tuple["Term", ...]
+    joined: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ def substitute(term: Term, before: str, after: str) -> Term:
         case Apply(name, args):
             return Apply(name, tuple(substitute(arg, before, after) for arg in args))
         case Group(opening, closing, items):
-            return Group(opening, closing, tuple(substitute(item, before, after) for item in items))
+            return Group(opening, closing, tuple(substitute(item, before, after) for item in items), term.joined)
         case Relation(signs, sides):
             return Relation(signs, tuple(substitute(side, before, after) for side in sides))
     return term

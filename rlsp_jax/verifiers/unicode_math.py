@@ -5,7 +5,7 @@ import unicodedata
 
 _COMMANDS = r"""
 × times · cdot ⋅ cdot ∙ cdot ≤ le ⩽ le ≥ ge ⩾ ge ≠ ne ≈ approx ± pm ∓ mp ∞ infty ∪ cup ∩ cap ∖ setminus ∈ in ∉ notin
-∅ emptyset √ sqrt ⟨ langle ⟩ rangle ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil → to ⇒ to ∑ sum ∫ int ∏ prod ℓ ell ∠ angle
+∅ emptyset √ sqrt ⟨ langle ⟩ rangle ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil → to ⇒ implies ∑ sum ∫ int ∏ prod ℓ ell ∠ angle
 △ triangle ¬ neg Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma Φ Phi Ψ Psi Ω Omega α alpha β beta γ gamma δ delta
 ε epsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi ρ rho σ sigma τ tau υ upsilon φ phi χ chi
 ψ psi ω omega
@@ -17,6 +17,7 @@ _CHARACTERS: dict[str, str] = {
     **dict.fromkeys("⁄∕÷", "/"),
     **dict.fromkeys("°º", "^\\circ "),
     **dict.fromkeys("，、", ","),
+    **{"€": " euro ", "£": " pound ", "¥": " yen ", "¢": " cent "},
     **{"∛": "\\sqrt[3]", "∗": "*", "′": "'", "’": "'", "“": '"', "”": '"', "∣": "|", "；": ";", "。": ".", "：": ":"},
     **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " "),
     **dict.fromkeys("\u00ad\ufeff" + "".join(map(chr, [*range(0x200B, 0x2010), *range(0x2060, 0x2065)])), ""),

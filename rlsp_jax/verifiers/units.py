@@ -10,7 +10,6 @@ _DIMENSIONS = {
     "time": "ms=1/1000 s=1 min=60 h=3600 day=86400 week=604800",
     "volume": "ml=1/1000 cl=1/100 l=1",
     "money": "cent=1/100 dollar=1",
-    "angle": "rad=1",
 }
 _NAMES = """
 mm millimeter millimetre
@@ -36,7 +35,7 @@ l liter litre
 dollar usd buck
 rad radian
 euro eur
-lb pound
+lb pound gbp
 oz ounce
 """
 _SAME = {name: line.split()[0] for line in _NAMES.strip().splitlines() for name in line.split()}
@@ -45,6 +44,7 @@ _SIZES = {
     for dimension, units in _DIMENSIONS.items()
     for name, _, size in (unit.partition("=") for unit in units.split())
 }
+_RATES = {"mph": "mi/h", "kph": "km/h", "kmh": "km/h"}
 _OTHERS = frozenset(
     "unit month year gallon quart pint cup mph kph hz watt w kw joule j newton n volt v pa degree percent square cubic "
     "sq cu per point rupee yen mol mole kelvin ev mev coulomb ohm tesla gauss au person people way".split()
@@ -52,15 +52,42 @@ _OTHERS = frozenset(
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _FACTOR = re.compile(r"([a-z]+)(?: ?\^ ?(-?\d))?")
 _WORD = re.compile(r"[a-z]+")
-_TAKEN_BACK = frozenset(
-    "not no isn t is are was or nor neither but cannot never maybe perhaps might wrong false incorrect except other "
-    "minus plus times over divided half twice doubled tripled squared cubed factorial root negative below under than "
-    "less more if when k bn zero one two three four five six seven eight nine ten eleven twelve hundred thousand "
-    "million billion trillion dozen dozens pairs halves thirds "
-    "quarters fifths tenths hundredths thousandths lakh crore gross score permille basis mod roughly excluded rejected "
-    "extraneous invalid repeating recurring increase decrease".split()
+_SCALES = "million billion trillion quadrillion quintillion sextillion septillion octillion nonillion decillion".split()
+SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000} | {
+    name: 1000**power for power, name in enumerate(_SCALES, start=2)
+}
+_PARTS = "half third quarter fourth fifth sixth seventh eighth ninth tenth hundredth thousandth millionth".split()
+PARTS = dict(zip(_PARTS, (2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 100, 1000, 10**6), strict=True)) | {"halve": 2}
+_DENIALS = frozenset(
+    "not no isn t is are was nor neither but cannot never maybe perhaps might probably possibly hopefully presumably "
+    "guess guesses guessed guessing wrong false incorrect except other if when excluded rejected extraneous "
+    "invalid".split()
 )
+_CHANGES = frozenset(
+    "or approx approximately about around roughly almost nearly likely estimate estimated minus plus times over "
+    "divided twice doubled tripled squared cubed factorial root power powers raised to reciprocal inverse "
+    "opposite conjugate negative below under than less more k bn zero one two three four five six seven eight "
+    "nine ten eleven twelve pairs lakh crore gross score permille basis mod repeating recurring "
+    "increase decrease".split()
+).union(SCALES, PARTS)
+_MEGA = re.compile(r"(?<![A-Za-z])M(?=(?:W|V|J|N|A|Hz|Pa|eV|Wh)(?![A-Za-z]))")  # `mW` is another unit
+CURRENCIES = frozenset("dollar dollars usd euro euros eur pound pounds gbp yen rupee rupees".split())
 MAX_WORDS = 6
+
+
+def lowered(text: str) -> str:
+    """Text in lower case, where that of a unit does not tell its size."""
+    return _MEGA.sub("mega", text).lower()
+
+
+def numeral(word: str) -> Fraction | None:
+    """What a word behind a number multiplies it by, in singular or plural: `millions`, `third`."""
+    for form in _singulars(word.lower())[:2]:
+        if form in SCALES:
+            return Fraction(SCALES[form])
+        if form in PARTS:
+            return Fraction(1, PARTS[form])
+    return None
 
 
 def is_unit(word: str) -> bool:
@@ -69,9 +96,15 @@ def is_unit(word: str) -> bool:
 
 
 def is_plausible(unit: str) -> bool:
-    """Whether words behind a number may be what it counts, rather than a sentence that takes it back."""
+    """Whether words behind a number may be what it counts, rather than what changes it or takes it back."""
     words = _WORD.findall(unit)
-    return len(words) <= MAX_WORDS and not _TAKEN_BACK.intersection(words)
+    singulars = {form for word in words for form in _singulars(word)[:2]}
+    return len(words) <= MAX_WORDS and singulars.isdisjoint(_DENIALS) and singulars.isdisjoint(_CHANGES)
+
+
+def denies(text: str) -> bool:
+    """Whether words before a value take it back: `not: 3`."""
+    return not _DENIALS.isdisjoint(_WORD.findall(text))
 
 
 def same_unit(left: str, right: str) -> Fraction | None:
@@ -84,7 +117,7 @@ def _read(text: str) -> tuple[dict[str, int], Fraction]:
     """A unit's dimensions with their powers, and its size in them."""
     powers: dict[str, int] = {}
     size, sign, multiplied = Fraction(1), 1, 1
-    for word, exponent in _FACTOR.findall(text.replace("/", " per ")):
+    for word, exponent in _FACTOR.findall(_RATES.get(text, text).replace("/", " per ")):
         if word == "per":
             sign = -1
         elif word in _POWERS:

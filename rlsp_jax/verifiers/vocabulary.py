@@ -2,7 +2,7 @@
 
 from rlsp_jax.verifiers.units import is_unit
 
-SIGNS = frozenset("= < > le ge ne in notin approx to sim cong subset subseteq perp parallel".split())
+SIGNS = frozenset("= < > le ge ne in notin approx to implies sim cong subset subseteq perp parallel".split())
 SETS = frozenset("cup cap setminus".split())
 SEPARATORS = frozenset((",", ";", "and", "or", "\\"))
 CLOSING = {
@@ -36,11 +36,11 @@ BASES = {
     for base, name in enumerate("two three four five six seven eight nine ten eleven twelve".split(), start=2)
 }
 ORDINALS = frozenset(("th", "st", "nd", "rd"))
-CONDITIONALS = frozenset(("if", "for", "when", "where", "otherwise"))
+CONDITIONALS = frozenset(("if", "for", "when", "where", "with", "otherwise"))
 
 _SHORT_WORDS = ORDINALS | frozenset(
     "no yes not one two six ten all any of is if at to by odd non may jan feb mar apr jun jul aug sep oct nov dec am "
-    "pm the a red men boy dog cat day box per it we be as an so do he she on in for".split()
+    "pm are has the a red men boy dog cat day box per it we be as an so do he she on in for".split()
 )
 
 

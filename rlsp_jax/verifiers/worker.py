@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.verifiers.outcome import Outcome, Verifier
+from rlsp_jax.verifiers.pool import ERROR
 
 MAX_REASON = 200  # characters
 
@@ -57,7 +58,7 @@ def _answer(verifier: Verifier, message: bytes) -> bytes:
         truth, response = pickle.loads(message)
         return pickle.dumps(verifier.verify(truth, response))
     except Exception as error:
-        return pickle.dumps(Outcome(Verdict.UNKNOWN, None, f"error: {_describe(error)}"))
+        return pickle.dumps(Outcome(Verdict.UNKNOWN, None, ERROR + _describe(error)))
 
 
 def _describe(error: Exception) -> str:

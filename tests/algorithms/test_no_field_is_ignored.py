@@ -43,7 +43,7 @@ from rlsp_jax.training.progress import Display
 from rlsp_jax.training.rl import make_score_fn
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.spent import Spent
-from rlsp_jax.types import Demonstrations, PromptBatch, Rollout, TokenBytes, TrainState, Verdicts
+from rlsp_jax.types import Demonstrations, PromptBatch, Rollout, Scores, TokenBytes, TrainState, Verdicts
 from tests.algorithms import batches
 from tests.models.builders import VOCAB
 from tests.training.conftest import DEBUG
@@ -279,6 +279,10 @@ class Nothing(Saver):
         pass
 
 
+def unpaid(rollout) -> Scores:
+    return Scores(jnp.zeros((1, *rollout.mask.shape)), jnp.ones((1, len(rollout.mask)), bool))
+
+
 def state_of(bad_steps: int) -> TrainState:
     count = jnp.asarray(bad_steps, jnp.int32)
     return TrainState(count, {"policy": {}, "value": {}}, (), (), {}, count, count)
@@ -299,7 +303,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "TOKENIZER_TEXTS", 200)
         patch.setattr(stage, "Saver", Nothing)
-        patch.setattr(rl, "make_score_fn", lambda streams: lambda *scored: ((), {}))
+        patch.setattr(rl, "make_score_fn", lambda streams: lambda rollout, *told: (unpaid(rollout), {}))
         patch.setattr(rl, "make_measure_fn", lambda streams: lambda *measured: {"rollout/tokens": np.zeros(())})
         patch.setattr(problems, "draw_responses", one_of_two)
         experiment = dataclasses.replace(load_experiment(DEBUG).experiment, evals=())

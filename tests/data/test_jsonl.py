@@ -2,10 +2,12 @@ import json
 
 import pytest
 
+from rlsp_jax.common.codes import Verdict
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data.gold import last_box
 from rlsp_jax.data.jsonl import Fields, read_rows
 from rlsp_jax.data.problems import Row
+from rlsp_jax.verifiers import Math
 from tests.data.releases import REAL, needs_real, write_lines
 
 
@@ -48,10 +50,18 @@ from tests.data.releases import REAL, needs_real, write_lines
         # Minerva: the answer is only in the solution
         ({"problem": "Q?", "solution": r"so \boxed{4.5e33}", "type": "Astronomy"}, "Q?", "4.5e33", "Astronomy"),
         ({"problem": "Q?", "solution": ["no box", r"\boxed{5}"]}, "Q?", "5", "rows"),
-        # an answer that is a whole response, and one that is not there
-        ({"prompt": " Q?\n", "expected_answer": r"It is $\boxed{12}$."}, "Q?", "12", "rows"),
+        # an answer in a box, one with a box in it, and one that is not there
+        ({"prompt": " Q?\n", "expected_answer": r"$\boxed{12}$."}, "Q?", "12", "rows"),
+        ({"prompt": "Q?", "answer": r"$\boxed{3}$ or 4"}, "Q?", r"$\boxed{3}$ or 4", "rows"),
         ({"problem": "Q?", "answer": None, "solution": r"\boxed{6}", "level": "Level 5"}, "Q?", "6", "Level 5"),
         ({"problem": "Q?", "answer": 0}, "Q?", "0", "rows"),
+        # DAPO: a conversation
+        (
+            {"prompt": [{"role": "system", "content": "S"}, {"role": "user", "content": "Q?"}], "answer": 1},
+            "Q?",
+            "1",
+            "rows",
+        ),
     ],
 )
 def test_the_fields_of_the_common_releases_are_understood(tmp_path, row, question, answer, level):
@@ -83,6 +93,7 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path):
         ),
         ({"problem": " ", "answer": 1}, "has a question that is empty or no text"),
         ({"problem": [{"role": "user"}], "answer": 1}, "has a question that is empty or no text"),
+        ({"prompt": ["Q?"], "answer": 1}, "has a conversation for a question; its text must be the only message of a"),
         (
             {"problem": "Q?"},
             "has no answer under answer, final_answer, expected_answer, solution; its fields are problem",
@@ -131,4 +142,6 @@ def test_the_real_benchmarks_are_read_as_a_whole(name, count):
 def test_the_last_box_of_a_real_solution_is_the_published_answer():
     with open(REAL / "math500.jsonl", "rb") as file:
         rows = [json.loads(line) for line in file]
-    assert [r["id"] for r in rows if last_box(r["solution"]) != r["answer"]] == []
+    others = [(r["answer"], last_box(r["solution"])) for r in rows if last_box(r["solution"]) != r["answer"]]
+    assert others == [(r"\frac{639}{40}", r"15\frac{39}{40}, \frac{639}{40}")]  # one value in two boxes
+    assert Math().compare(*others[0]).verdict == Math().compare(*others[0][::-1]).verdict == Verdict.CORRECT

@@ -23,13 +23,15 @@ import atheris
 
 with atheris.instrument_imports(include=["rlsp_jax.verifiers", "rlsp_jax.common"]):
     from rlsp_jax.verifiers import Math
-    from tests.verifiers.adversarial import FRAGMENTS, GOLDS, Late, by_chance, hand_made
+    from tests.verifiers.adversarial import FRAGMENTS, GOLDS, OPERATORS, Late, by_chance, hand_made
 
 KEPT = Path(__file__).parent / "corpus" / "math_verifier.jsonl"
 MAX_KEPT, MAX_CHARACTERS = 200, 400
-MAX_BYTES = 2500  # longer answers are not read
+MAX_BYTES = 2500  # of an input, in which a piece may stand for a hundred thousand characters
 SLOW_SECONDS, LATE_SECONDS = 0.5, 2.0  # of computing; what is late is broken off
 BETWEEN = "\0"  # between the gold answer and the text
+AGAIN = "\1"  # around a piece of the text that is repeated, up to LONG characters
+LONG = 100_000
 
 
 def encode(gold: str, text: str) -> bytes:
@@ -39,6 +41,9 @@ def encode(gold: str, text: str) -> bytes:
 def decode(data: bytes) -> tuple[str, str]:
     """Any bytes as a gold answer and a text; what is no UTF-8 becomes lone surrogates."""
     gold, _, text = data.decode("utf-8", "surrogateescape").partition(BETWEEN)
+    first, *pieces = text.split(AGAIN, 2)
+    if len(pieces) == 2 and pieces[0]:
+        text = first + pieces[0] * (LONG // len(pieces[0])) + pieces[1]
     return gold, text
 
 
@@ -85,6 +90,8 @@ def run(folder: Path, options: list[str]) -> None:
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     seeds = [(gold, text) for gold, text in hand_made() if len(gold) + len(text) < MAX_BYTES]
+    seeds += [("1", f"\\boxed{{1}}{operator}{AGAIN} {AGAIN}z") for operator in OPERATORS]
+    seeds += [("1", f"{operator}{AGAIN} {AGAIN}\\boxed{{1}}") for operator in OPERATORS]
     seeds += [(gold, gold) for gold in GOLDS] + [by_chance(seed) for seed in range(500)]
     if KEPT.exists():
         seeds += [(row["gold"], row["text"]) for row in map(json.loads, KEPT.read_text().splitlines())]

@@ -32,7 +32,8 @@ def judge(cases) -> list[tuple[Verdict, int, bool]]:
     padded = [*cases, *[([1], 1, "")] * (BATCH - len(cases))]
     truth = CHECKER.encode_truth([problem(numbers, target) for numbers, target, _ in padded])
     result = CHECK(TOKENS.rollout([response for *_, response in padded], TIME, truth=truth))
-    rows = zip(*(np.asarray(x).tolist() for x in result), strict=True)
+    columns = result.outcome, result.answer_start, result.answered
+    rows = zip(*(np.asarray(column).tolist() for column in columns), strict=True)
     return [(Verdict(outcome), start, answered) for outcome, start, answered in rows][: len(cases)]
 
 

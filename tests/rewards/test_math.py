@@ -59,7 +59,7 @@ def judge(cases, vocabulary: int = 1, time: int = TIME) -> list[tuple[Verdict, i
     """(verdict, answer_start, answered) of each (gold, response) pair."""
     tokens, check = CHECKS[vocabulary]
     result = check(make_rollout(tokens, cases, time))
-    rows = zip(*(np.asarray(x).tolist() for x in result), strict=True)
+    rows = zip(*(np.asarray(x).tolist() for x in result[:3]), strict=True)
     return [(Verdict(outcome), start, answered) for outcome, start, answered in rows][: len(cases)]
 
 
@@ -68,7 +68,7 @@ def contradictions(cases, time: int = TIME) -> list[tuple]:
     found = []
     for vocabulary in (0, 1):
         for (gold, response), (verdict, *_) in zip(cases, judge(cases, vocabulary, time), strict=True):
-            if verdict != UNKNOWN and (expected := HOST.verify(gold, response)).verdict != verdict:
+            if verdict != UNKNOWN and (expected := HOST.verify({"answer": gold}, response)).verdict != verdict:
                 found.append((vocabulary, gold, response, verdict, expected))
     return found
 
@@ -157,6 +157,15 @@ EXPECTED = [
     ("before the end of thought", CORRECT, "18", r"\boxed{17}, \boxed{17</think>\boxed{18}"),
     ("only before the end of thought", UNKNOWN, "18", r"\boxed{18}</think> it is."),
     ("the last end of thought", CORRECT, "18", r"</think>\boxed{17}</think>\boxed{18}"),
+    ("thinking that never ends", UNKNOWN, "18", r"<think>\boxed{18}"),
+    ("thinking that ended", CORRECT, "18", r"<think>\boxed{18</think>\boxed{18}"),
+    ("thinking once more", UNKNOWN, "18", r"</think><think>\boxed{18}"),
+    ("thinking after the answer", UNKNOWN, "18", r"\boxed{18} <think>"),
+    ("bold", CORRECT, "18", r"so it is **\boxed{18}**"),
+    ("a box in tags", CORRECT, "18", r"<answer>$\boxed{18}$</answer>"),
+    ("equal to the box", CORRECT, "18", r"$$x = \boxed{18}$$"),
+    ("a unit behind the box", CORRECT, "18", r"$\boxed{18}\text{ cm} - 1$"),
+    ("a dash behind the box", CORRECT, "18", r"\boxed{18} - done"),
     ("a number after the box", CORRECT, "18", r"\boxed{18} since 3*6=18 and \frac{1}{2}} is not 19. #"),
 ]  # fmt: skip
 
@@ -167,6 +176,33 @@ def test_answers_are_found_where_the_host_finds_them(vocabulary):
     rows = zip(EXPECTED, judge(cases, vocabulary), strict=True)
     assert [(name, row[0]) for (name, verdict, *_), row in rows if row[0] != verdict] == []
     assert contradictions(cases) == []
+
+
+OPERATORS = [
+    ("-", ""), ("$-", "$"), ("- ", ""), ("x = -$", "$"), ("−", ""), ("2", ""), ("2 - ", ""), ("2*", ""),
+    ("2 \\cdot ", ""), ("\\frac{1}{", "}"), ("\\frac{", "}{2}"), ("\\frac1", ""), ("\\sqrt{", "}"), ("x^{", "}"),
+    ("10^", ""), ("1/", ""), ("\\pm", ""), ("", "^2"), ("", "^{-1}"), ("", "0"), ("", ".5"),
+    ("", "/2"), ("", " + 3"), ("", "\\cdot 2"), ("", " \\times 10^3"), ("", "-\\frac12"),
+    ("-\\", ""), ("2{", "}"), ("-\\,", ""), ("-~", ""), ("-(", ")"), ("-\\left( ", "\\right)"), ("-\\mathbf{", "}"),
+    ("-**", "**"), ("2_", "_"), ("\\ln", ""), ("\\arcsin(", ")"), ("", "\\sqrt2"), ("", " \\pi"), ("", "i"),
+    ("", "\\,i"),
+    ("", "~\\cdot~2"), ("-\\</answer>", ""), ("", "\\</answer>\\pi"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("vocabulary", [0, 1])
+def test_a_box_beside_an_operator_is_left_to_the_host_which_takes_it_for_no_answer(vocabulary):
+    cases = [(gold, f"so {before}\\boxed{{{gold}}}{behind}") for gold in ("18", "x") for before, behind in OPERATORS]
+    assert [row[0] for row in judge(cases, vocabulary)] == [UNKNOWN] * len(cases)
+    taken = [response for gold, response in cases if HOST.verify(gold, response).verdict == CORRECT]
+    assert taken == ["so - \\boxed{18}", "so - \\boxed{x}"]  # the dash of a sentence
+
+
+@pytest.mark.parametrize("vocabulary", [0, 1])
+def test_a_problem_without_a_gold_answer_is_left_to_the_host(vocabulary):
+    cases = [(None, "\\boxed{None}"), (None, "\\boxed{5}"), (None, "#### 5")]
+    assert [row[0] for row in judge(cases, vocabulary)] == [UNKNOWN] * 3
+    assert contradictions([*cases, (None, "\\boxed{}"), (None, "\\boxed{5")]) == []
 
 
 # ---- generated answers ----
@@ -228,7 +264,7 @@ def other_value(rng: random.Random, value: Fraction) -> Fraction:
 
 BOXED = [
     "\\boxed{@}", "So $\\boxed{@}$.", "\\[\\fbox{@}\\]\n", "<think>\\boxed{3</think>\\boxed{@}",
-    "\\frac{1}{2}} {\\boxed{@}",
+    "\\frac{1}{2}}. {\\boxed{@}",
     "\\boxed{5}. Wait.\n\n\\boxed{@} is it, as \\{1\\} and \\text{that}", "#### 5\n\\boxed{@}\n#### 6",
     "\\boxed{1}, 2, \\boxed{@}",
 ]  # fmt: skip
@@ -283,6 +319,13 @@ EDITS = [
     "}",
     " and ",
     "\\boxed",
+    "<think>",
+    "<answer>",
+    "</answer>",
+    "^",
+    "\\cdot ",
+    "- ",
+    "−",
     "\u00a0",
     "x",
 ]
@@ -308,6 +351,39 @@ def test_the_device_never_contradicts_the_host_on_corrupted_responses(seed):
             response = corrupt(rng, response)
         cases.append((gold, response[:240]))
     assert contradictions(cases) == []
+
+
+BETWEEN = [
+    *"  ,;$&ax=_1\n\\",
+    "<answer>",
+    "</answer>",
+    "and",
+    "or",
+    "\\quad",
+    "\\,",
+    "\\text{ and }",
+    "\\mathrm",
+    "{,}",
+    "-",
+]
+BESIDE = [*"  -*_/^~$({2i+", "\\,", "\\left", "\\mathbf{", "\\ln", "\\pi", "</answer>", "\\", "\\cdot", "x", "\n", ":"]
+
+
+@given(st.integers(0, 2**63))
+def test_the_device_never_contradicts_the_host_on_two_boxes_with_tags_between_them(seed):
+    rng = random.Random(seed)
+    cases = [("5", "\\boxed{4}</answer>, \\boxed{5}"), ("5", "\\boxed{4},\\</answer>\\boxed{5}")]
+    for _ in range(BATCH - len(cases)):
+        gap = "".join(rng.choices(BETWEEN, k=rng.randint(1, 5)))
+        cases.append(("5", f"\\boxed{{4}}{gap}\\boxed{{{rng.choice('45')}}}"))
+    assert contradictions(cases) == []
+
+
+@given(st.integers(0, 2**63))
+def test_the_device_never_contradicts_the_host_on_what_stands_beside_a_box(seed):
+    rng = random.Random(seed)
+    sides = [["".join(rng.choices(BESIDE, k=rng.randint(0, 4))) for _ in range(BATCH)] for _ in range(2)]
+    assert contradictions([("5", f"{before}\\boxed{{5}}{behind}") for before, behind in zip(*sides, strict=True)]) == []
 
 
 @given(st.integers(0, 2**63))
@@ -347,7 +423,7 @@ def test_answer_start_is_the_token_in_which_the_first_marker_begins(text, marker
         ids = tokens.encode(f"{text} </think>a {marker}1}} \\boxed{{2}} #### 3")
         place = b"".join(tokens.pieces[i] for i in ids).rfind(f"</think>a {marker}".encode()) + len("</think>a ")
         ends = np.cumsum([len(tokens.pieces[i]) for i in ids])
-        _, start, answered = (x[0] for x in check(make_rollout(tokens, [("1", ids)])))
+        _, start, answered = (x[0] for x in check(make_rollout(tokens, [("1", ids)]))[:3])
         assert answered and int(start) == int(np.searchsorted(ends, place, side="right"))
 
 

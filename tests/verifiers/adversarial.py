@@ -43,6 +43,8 @@ FRAGMENTS = (
     "9**9**9", "exec(", "eval(", "\\input{/etc/passwd}", r"\def\x{\x\x}", "%s%n", "{{7*7}}",
 )  # fmt: skip
 
+OPERATORS = ("^", "^{", "-", "/", "*", r"\cdot", r"\sqrt", r"\pi", "i", r"\,", "_", " ")
+
 WRAPS = (
     ("(", ")"), ("[", "]"), ("{", "}"), (r"\{", r"\}"), ("|", "|"), (r"\frac{", "}{2}"), (r"\frac{1}{", "}"),
     ("-", ""), (r"\sqrt{", "}"), ("2^{", "}"), ("", "!"), ("x_{", "}"), (r"\boxed{", "}"), (r"\text{", "}"),
@@ -99,6 +101,10 @@ def hand_made() -> list[tuple[str, str]]:
         "{" * deep + "1" + "}" * deep, r"\boxed{" * 10**4 + "1" + "}" * 10**4, "(" * deep + "1" + ")" * deep,
         r"\frac{" * 10**4 + "1" + "}{2}" * 10**4, r"\boxed{" + " " * long + "}", r"\boxed{" + "9" * long + "}",
         r"\boxed{1}" + " " * long + r"\boxed{2}", r"\boxed" + " " * long + "{1}", "answer" + " " * long + "is 1",
+        *(text for operator in ("^", "^{", "-", "/", r"\cdot", r"\pi", "i") for text in (
+            r"\boxed{1}" + operator + " " * long + "zz", operator + " " * long + r"\boxed{1}",
+            r"\boxed{1}" + r"\," * (long // 2) + operator + "~" * long + "zz", "*" * long + r"\boxed{1}" + "*" * long,
+        )),
     ]  # fmt: skip
     golds = ["12", r"\frac{x}{2}", "(1, 2)", r"\{1,2\}", "x > 3", "2^{100}"]
     pairs = [(golds[number % len(golds)], answer) for number, answer in enumerate(answers)]
@@ -147,9 +153,12 @@ def _wrapped(chance: random.Random, gold: str) -> str:
 
 
 def _repeated(chance: random.Random, gold: str) -> str:
+    """A piece again and again, behind the gold answer, behind its box, or before it."""
     unit = "".join(chance.choices(FRAGMENTS, k=chance.randrange(1, 5)))
+    operator = chance.choice(("", "", *OPERATORS))
     size = chance.choice((100, 1000, 1900, 1900, 20_000, 100_000))
-    return gold + unit * (size // len(unit))
+    row = unit * (size // len(unit))
+    return chance.choice((f"{gold}{row}", f"\\boxed{{{gold}}}{operator}{row}z", f"{operator}{row}\\boxed{{{gold}}}"))
 
 
 def _characters(chance: random.Random, gold: str) -> str:

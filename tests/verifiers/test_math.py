@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.verifiers import Math, Verifier
+from rlsp_jax.verifiers import Math, Verifier, equivalence
+from rlsp_jax.verifiers.quantities import same_quantity
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 REAL = ("rasbt/", "gsm8k/", "qwen/", "tora/", "soren/", "nemo-omi2/")  # sources that are outputs of models
@@ -291,6 +292,155 @@ def test_choices_texts_times_ratios_and_bases():
     )
 
 
+def test_a_gold_equation_or_declaration_is_not_answered_by_its_right_side_alone():
+    assert_different(("xy=1", "1"), ("x+y=5", "5"), ("|x|=1", "1"), (r"\sqrt{x}=2", "2"))
+    assert_different((r"f: \mathbb{R} \to \mathbb{R}", r"\mathbb{R}"), ("f: A \\to B", "B"))
+    assert_equal(("AB=5", "5"), ("|AB|=1", "1"), (r"\gcd(a,b)=31", "31"), ("A:B=1", "1"), (r"\frac{dy}{dx}=2x", "2x"))
+    assert_equal(("17", "m+n=17"), ("14", "AB + BC = 14"), ("2x", r"\frac{dy}{dx}=2x"), (r"\frac{dy}{dx}=2x", "y'=2x"))
+
+
+def test_a_set_of_reals_is_no_list_and_a_set_of_sets_no_set_of_numbers():
+    assert_different((r"(1,\infty)", r"1,\infty"), ("[1,2)", "1,2"), (r"\{\{1\},\{2\}\}", r"\{1,2\}"))
+    assert_different((r"\{1,2\}", r"\{\{1\},\{2\}\}"), (r"\{1\}, \{2\}", "1, 2"))
+    assert_equal((r"\{\{1\},\{2\}\}", r"\{\{2\},\{1\}\}"), (r"\{1,2\}", r"\{x | x=1 or x=2\}"), ("5", r"\{5\}"))
+
+
+def test_conditions_joined_by_and_are_not_those_joined_by_or():
+    assert_different(
+        ("x<1 or x>3", "x<1 and x>3"),
+        ("x<1 and x>3", "x<1 or x>3"),
+        (r"(-\infty,1)\cup(3,\infty)", "x<1 and x>3"),
+        ("x>3 and x>5", "x>3 or x>5"),
+        ("x>1 and y>2", "x>1 or y>2"),
+    )
+    assert_equal(
+        ("x<1 or x>3", r"x<1 \text{ or } x>3"),
+        ("x<1 or x>3", "x<1, x>3"),
+        ("1<x<3", "x>1 and x<3"),
+        ("x=1 or x=2", "x=1 and x=2"),
+        (r"(0,1)\cup(2,3)", "(0,1) and (2,3)"),
+    )
+
+
+def test_an_inequality_is_about_its_variable_and_holds_up_to_a_positive_factor():
+    assert_different(("x>2", "y>2"), ("x+y>2", "-x-y>-2"), ("x+y>2", "2x+2y<4"), (r"x+y\ge 2", "2x+2y>4"))
+    assert_different(("x>2", "x>2 (x<1)"))
+    assert_equal(("x+y>2", "2x+2y>4"), ("x+y>2", "-2x-2y<-4"), (r"(2,\infty)", "y>2"), (r"\{x|x>1\}", r"\{y|y>1\}"))
+
+
+def test_an_identity_is_not_answered_by_another_one_nor_an_approximation_by_what_is_far_off():
+    assert_different((r"\sin^2 x+\cos^2 x=1", "0=0"), ("(x+1)^2=x^2+2x+1", "1=1"), ("5", r"5 \approx 7"))
+    assert_equal((r"\frac{1}{\sqrt3}", r"\frac{\sqrt3}{3} \approx 0.577"))
+
+
+def test_letters_tell_names_units_and_sequences_apart():
+    assert_different(
+        ("Plan A", "Plan"),
+        ("Plan", "Plan A"),
+        ("5 mW", "5 MW"),
+        ("N(0,1)", "U(0,1)"),
+        ("A(1,2)", "B(1,2)"),
+        ("A(1,2), B(3,4)", "A(3,4), B(1,2)"),
+        ("T,F,T", "T,T,F"),
+        ("C(n,k)", "P(n,k)"),
+        ("3-2", "1"),
+        ("3-2", "2-3"),
+        ("2020-01-05", "2014"),
+    )
+    assert_equal(("A plan", "the plan"), ("Plan A", "plan a"), ("A(1,2), B(3,4)", "(3,4), (1,2)"), ("3-2", "3 - 2"))
+    assert_equal(("T,F,T", "T, F, T"), (r"\binom{2n}{n}", "C(2n, n)"), ("P(1,2)", "P = (1,2)"))
+
+
+def test_a_remark_or_a_condition_behind_an_answer_is_no_part_of_it():
+    assert_equal(
+        ("5", r"5\ \text{(the minimum)}"),
+        ("5", r"x=5 \quad (x>0)"),
+        ("5 \\text{ cm}", r"5 \text{ cm (the shortest)}"),
+        ("2^n", r"a_n = 2^n \text{ for all } n \ge 1"),
+        (r"f(x)=x^2 \ (x>0)", "f(x)=x^2"),
+        (r"x=2\pi k, k\in\mathbb{Z}", r"x=2\pi n \quad (n\in\mathbb{Z})"),
+        (r"x=2\pi k, k\in\mathbb{Z}", r"x=2\pi n, \text{ where } n \in Z"),
+        (r"\pm\frac{\pi}{3}+2k\pi, k\in\mathbb{Z}", r"\frac{\pi}{3}+2n\pi, -\frac{\pi}{3}+2n\pi \ (n\in\mathbb{Z})"),
+        ("P(X=1)", "P(X=1)"),
+        ("1/2", "P(X=1)=1/2"),
+        ("5", r"\text{The answer is } 5"),
+        ("128", "The volume is 128"),
+        ("5", r"\textcolor{red}{5}"),
+    )
+    assert_different(
+        ("5", r"5\ \text{(not the minimum)}"),
+        ("5", "6 (x=5)"),
+        ("5", "5 (or 6)"),
+        ("x>5", "5 (x>5)"),
+        ("f(x)=x^2 (x>0)", "f(x)=x^2 (x<0)"),
+        ("5", r"\text{The answer is not } 5"),
+        ("5", "The answer is 5 or 6"),
+        ("P(X=1)", "P(X=2)"),
+        ("(1,2)", "1 (2)"),
+    )
+
+
+def test_numbers_and_units_in_words_and_symbols():
+    assert_equal(
+        ("1000000", "1 million"),
+        ("1.5 million", "1,500,000"),
+        (r"\$2 \text{ million}", "2000000"),
+        ("5", "£5"),
+        ("€5", "5 euros"),
+        (r"5.4 \text{ cents}", "5.4¢"),
+        ("1/3", r"0.\dot{3}"),
+        ("1/6", r"0.1\dot{6}"),
+        ("1/7", r"0.\dot{1}4285\dot{7}"),
+        ("2.5 hours", "2 hours 30 minutes"),
+        ("150 minutes", r"2\text{ hours and }30\text{ minutes}"),
+        (r"60 \text{ mph}", "60 mi/h"),
+        ("5 L", "5 liters"),
+        (r"9.8 \text{ m/s}^2", "9.8 m/s^2"),
+        (r"15 \text{ m/s}", r"15 \frac{\text{m}}{\text{s}}"),
+        (r"60^\circ", r"\frac{\pi}{3} \text{ rad}"),
+        ("15:00", "3:00 pm"),
+        ("12:00 am", "0:00"),
+        ("1:2:3", "2:4:6"),
+    )
+    assert_different(
+        ("1", "1 million"),
+        ("£5", "€5"),
+        ("0.3", r"0.\dot{3}"),
+        ("2 hours", "2 hours 30 minutes"),
+        ("30", "2 hours 30 minutes"),
+        ("2.03 m", "2 m, 3 cm"),
+        ("60 mph", "60 km/h"),
+        (r"5 \text{ cm}", "5x"),
+        ("5 m/s", "5 s/m"),
+        (r"60^\circ", r"60 \text{ rad}"),
+        ("15:00", "3:00 am"),
+        ("1:2:3", "3:2:1"),
+        ("1:2:3", "0:0:0"),
+    )
+
+
+def test_intervals_cases_constants_and_nothing_at_all_may_be_written_otherwise():
+    pieces = [r"1 & x>0 \\ 0 & x \le 0", r"0, & \text{if } x \le 0, \\ 1, & \text{if } x>0.", r"0 & x>0 \\ 1 & x \le 0"]
+    first, second, other = (rf"f(x)=\begin{{cases}} {piece} \end{{cases}}" for piece in pieces)
+    assert_equal((first, second), ("[1,2)", "[1,2["), ("(-\\infty,2]", r"\left]-\infty; 2\right]"), ("2x+C", "2x+K"))
+    assert_equal((r"\emptyset", "There is no solution"), (r"\text{No solution}", "there are no solutions"))
+    assert_equal(("x=1, y=2", r"\begin{cases} y=2 \\ x=1 \end{cases}"), (r"(0,1] \cup (2,3]", r"(0,1] \cup ]2,3]"))
+    assert_different(
+        (first, other), ("[1,2]", "[1,2["), ("2x+C", "3x+K"), ("2x+C", "2x"), ("[1,2),[3,4]", "[1,2],[3,4)")
+    )
+    assert_equal((r"\sqrt[3]{2}, \sqrt[3]{4}", r"\sqrt[3]{4}, \sqrt[3]{2}"), ("(0,1],[2,3)", "[2,3),(0,1]"))
+
+
+def test_lists_of_many_items_are_compared_without_comparing_each_with_each(monkeypatch):
+    compared = []
+    monkeypatch.setattr(equivalence, "same_quantity", lambda *pair: compared.append(pair) or same_quantity(*pair))
+    squares = [f"(x+{i})^2" for i in range(2, 64)]
+    expanded = [f"x^2+{2 * i}x+{i * i}" for i in range(63, 1, -1)]
+    assert_equal((", ".join(squares), ", ".join(expanded)))
+    assert_different((", ".join(squares), ", ".join([*expanded[:-1], "x^2+4x+5"])))
+    assert len(compared) <= 2 * len(squares)
+
+
 def test_what_merely_contains_the_gold_is_wrong():
     assert_different(
         ("3", ""),
@@ -431,6 +581,128 @@ def test_no_wrapping_hides_that_a_number_is_left_to_compute():
     )
 
 
+def test_a_gold_without_a_value_is_unknown_unless_the_answer_is_written_as_it_is():
+    golds = [r"\gcd(a,b)", r"A \cup B", r"2\arg(z)", r"\sum_{k=1}^{\infty} \frac{1}{k^2}", r"\{x | x \in A\}", "1/0"]
+    outcomes = [Math().compare(gold, answer) for gold in golds for answer in (r"\frac{\pi^2}{6}", "d")]
+    assert {(outcome.verdict, outcome.reason[:17]) for outcome in outcomes} == {(Verdict.UNKNOWN, "gold has no value")}
+    assert_equal(*((gold, gold + " ") for gold in golds), (r"2\arg(z)", r"\arg(z) \cdot 2"))
+    assert_different((r"\gcd(a,b)=31", "32"), ("N(0,1)", "U(0,1)"), (r"-\infty", "5"), (r"(1,2)\cup(3,4)", "(1,2)"))
+    assert_different((r"\pm\sqrt2", r"\sqrt2"), (r"\sum_{k=1}^{3} k", "7"), ("f: A \\to B", "B"))
+
+
+def test_unions_divisors_and_extremes_have_no_order():
+    assert_equal((r"\gcd(a,b)", r"\gcd(b,a)"), (r"\operatorname{lcm}(a,b)", r"\operatorname{lcm}(b,a)"))
+    assert_equal((r"A \cup B \cup C", r"C \cup A \cup B"), (r"A \cap B", r"B \cap A"), (r"\max(a,b)", r"\max(b,a)"))
+    assert judge(r"A \setminus B", r"B \setminus A") == judge(r"A \cup B", r"A \cap B") == Verdict.UNKNOWN
+    assert_equal((r"\sum_{k=1}^{n} k", r"\sum_{j=1}^{n} j"), ("6", r"\sum_{k=1}^{3} k = 6"))
+
+
+def test_a_problem_without_a_gold_answer_is_unknown_and_a_missing_response_wrong():
+    for gold in (None, ["5"], {}):
+        assert Math().verify({"answer": gold}, r"\boxed{None}").verdict == Verdict.UNKNOWN
+    assert Math().verify({"answer": None}, "").verdict == Math().compare({"answer": None}, " ").verdict == Verdict.WRONG
+    assert Math().verify("5", None).verdict == Verdict.WRONG
+
+
+def test_numerals_in_words_behind_a_number_are_of_its_value():
+    assert_equal(("2000000", r"2\text{ millions}"), ("3000", "3 thousands"), ("200", "2 hundred"), ("1/3", "1 third"))
+    assert_equal(("3/10", "3 tenths"), ("1/4", "1 quarter"), ("24", "2 dozen eggs"), ("2/3 cups", "2 thirds cups"))
+    pairs = ["2 millions", "3 thousands", "3 billions", "3 quintillion", "3 tenth", "3 fifths", "3 hundred", "3 dozen"]
+    assert_different(*((pair[0], pair) for pair in (*pairs, "1 third", "1 quarter", "1 hundredth")), ("2", "6 thirds"))
+    assert_equal(("60", r"\text{third angle} = 60"), ("3 seconds", "3 s"))
+
+
+def test_single_letters_of_mathematics_are_that_in_text_too():
+    assert_equal(("3i", r"3\text{i}"), (r"3\pi", r"3\text{ pi}"), ("3x", r"3\text{x}"), ("3e", r"3\text{ e}"))
+    assert_different(("3", r"3\text{i}"), ("3", r"3\text{ pi}"), ("3", r"3\text{x}"), ("3", r"3 \text{ e}"))
+
+
+def test_words_that_change_a_number_or_doubt_it_are_no_unit():
+    changed = ["to the fourth", "reciprocal", "inverse", "probably", "hopefully", "approx", "guess", "(approximately)"]
+    assert_different(*(("3", rf"3\ \text{{{words}}}") for words in changed), ("3", "3 estimated"), ("3", "3 roughly"))
+
+
+def test_a_letter_counts_nothing():
+    assert_different(("A", "A triangle"), ("A", "A dog"), ("C", "C major"), ("x", "x apples"))
+    assert_equal(("x", r"x \text{ cm}"), ("C Cecile", "C"), ("C", r"C\ \text{(the largest)}"))
+
+
+def test_nothing_is_left_to_compute_in_items_bounds_and_parts():
+    assert_different(
+        ("(7,1)", "(49-42,1)"),
+        ("(7,1)", r"(\sqrt{49},1)"),
+        ("1, 7", "1, 56/8"),
+        (r"\{1, 7\}", r"\{1, 56/8\}"),
+        (r"\pm 7", r"\pm 56/8"),
+        ("[0,7]", "[0,56/8]"),
+        ("(0,8]", "(0,2^3]"),
+        (r"(1,2)\cup(3,8)", r"(1,2)\cup(3,2^3)"),
+        ("x>7", "x>2^3-1"),
+        ("0<x<8", "0<x<2^3"),
+        ("7:2", "56/8:2"),
+        ("7+2i", r"\sqrt{49}+2i"),
+        ("y=7x", "y=(8-1)x"),
+        ("6x", r"2\cdot 3x"),
+        ("x+3", "x+1+2"),
+        ("2, -1", r"\frac{1\pm\sqrt{9}}{2}"),
+        (r"\begin{pmatrix}1\\8\end{pmatrix}", r"\begin{pmatrix}1\\2^3\end{pmatrix}"),
+    )
+    assert judge("x>7", "x>2^3-1", Math(unevaluated=True)) == Verdict.CORRECT
+
+
+def test_coordinates_and_coefficients_may_be_quotients_and_unsolved_equations_anything():
+    assert_equal(
+        ("(1,-2)", r"\left( \frac{2}{2}, -2 \right)"),
+        (r"\begin{pmatrix}1\\3\end{pmatrix}", r"\begin{pmatrix}1\\6/2\end{pmatrix}"),
+        ("2x", r"\frac{4}{2}x"),
+        ("x^2+y^2=9", "y^2+x^2=3^2"),
+        (r"8\sqrt2", r"\sqrt{2^7}"),
+        (r"1+\sqrt2, 1-\sqrt2", r"\frac{2\pm\sqrt{4+4}}{2}"),
+        ("x>2^3-1", "x>7"),
+        ("2^{10}x", "4^5x"),
+        (r"3\cdot 2^n", r"2^n\cdot 3"),
+        ("1/2", "2/4"),
+        ("3^{100000}+1", "1+3^{100000}"),
+    )
+
+
+def test_functions_that_agree_far_out_or_near_by_are_told_apart():
+    assert_different(("x", r"x\tanh(1000x)"), ("e^x", "e^x+e^{-500x}"), ("x", "|x+10^5|-10^5"))
+    assert_equal(("x^4+2x^3+2x^2+x", "((x+1)^5-x^5-1)/5"), ("x+2", "((1+x)^9-(1+x)^7)/(x(1+x)^7)"), ("x^9=y", "y=x^9"))
+
+
+def test_an_arrow_between_two_numbers_leads_to_none():
+    assert_different(("3", r"4 \to 3"), ("3", r"4 \Rightarrow 3"))
+    assert_equal(("3", r"x \to 3"), ("8", r"2^3 \to 8"))
+
+
+def test_one_value_written_twice_is_that_value():
+    assert_equal(("1/2", "1/2 or 0.5"), (r"15\frac{39}{40}, \frac{639}{40}", r"\frac{639}{40}"))
+    assert_different(("T", "T, T"), ("3", "3 or 4"))
+
+
+def test_ratios_quotients_rows_and_positive_numbers_may_be_written_otherwise():
+    square = r"\begin{pmatrix}1&2\\3&4\end{pmatrix}"
+    assert_equal(("1/2", "1:2"), ("1:2", "1/2"), ("3:1", "3"), (square, "[[1,2],[3,4]]"), ("x>0", r"\mathbb{R}^+"))
+    assert_different(("1:2", "2:1"), (square, "[[1,3],[2,4]]"), (square, "[[1,2],[3]]"), ("5:8", "5:6"))
+
+
+def test_a_sentence_may_say_which_choice_it_is():
+    sentences = ["The correct option is C.", "So option C is correct.", "The answer should be C", "I choose (C)"]
+    assert_equal(*(("C", sentence) for sentence in sentences), ("C", "Hence, C"))
+    assert_different(*(("D", sentence) for sentence in sentences), ("C", "The correct option is not C."), ("C", "a C"))
+
+
+def test_equal_answers_of_a_problem_are_compared_once(monkeypatch):
+    compared = []
+    monkeypatch.setattr(Math, "_is_right", lambda math, *terms: compared.append(terms) or True)
+    pair = (r"\sqrt{7919}", r"7919^{1/2}")
+    assert {Math().verify(pair[0], rf"{i} \boxed{{{pair[1]}}}").verdict for i in range(9)} == {Verdict.CORRECT}
+    assert len(compared) == 1
+    Math(tolerance=0.5).compare(*pair)
+    assert len(compared) == 2
+
+
 def test_an_answer_too_large_to_compute_is_wrong_where_the_gold_is_not():
     assert_different((r"\sqrt2", "9^{9^{9^9}}"), ("x", "x^{10^{12}}"), ("x=3", "x=9^{9^{9^9}}"))
 
@@ -517,10 +789,7 @@ MISSED = {
     "thousands/005",  # blanks between the digits
     "choice/014",  # several choices, written as a list
     "adv_hang/016",  # towers of powers too large to compute
-    "units/006",  # a unit as a fraction
     "base/003",  # letters as digits
-    "equation/052",  # a condition in parentheses
-    "integer/095",  # a sentence in a box
 }
 
 
