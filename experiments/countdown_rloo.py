@@ -6,7 +6,7 @@ apart.
 
 Paper:     Back to Basics: Revisiting REINFORCE Style Optimization (2402.14740), RLOO
 Command:   rlsp train experiments/countdown_rloo.py --workdir runs/countdown_rloo
-Expect:    not yet run
+Expect:    greedy 0.25 → 0.35, pass@1 0.20 → 0.30, backtracks 0.02 → 4.4 (seed 0 alone, 512 problems, 2026-11-21)
 """
 
 import dataclasses

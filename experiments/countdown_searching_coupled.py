@@ -1,7 +1,7 @@
 """`countdown_coupled.py` from the base that searches already: its two streams added before one critic sees them.
 
 Command:   rlsp train experiments/countdown_searching_coupled.py --workdir runs/searching_coupled
-Expect:    docs/results/grid.md
+Expect:    not yet run
 """
 
 import countdown_coupled

@@ -1,7 +1,7 @@
 """`countdown_length.py` from the base that searches already: paid for length instead of search.
 
 Command:   rlsp train experiments/countdown_searching_length.py --workdir runs/searching_length
-Expect:    docs/results/grid.md
+Expect:    not yet run
 """
 
 import countdown_length

@@ -1,7 +1,7 @@
 """`countdown_length_coupled.py` from the base that searches already: correctness and length added into one reward.
 
 Command:   rlsp train experiments/countdown_searching_length_coupled.py --workdir runs/searching_length_coupled
-Expect:    docs/results/grid.md
+Expect:    not yet run
 """
 
 import countdown_length_coupled

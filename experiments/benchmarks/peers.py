@@ -8,6 +8,7 @@ from typing import Any
 
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.verifiers import Math, Outcome
+from rlsp_jax.verifiers.math import forget_comparisons
 
 
 class Ours:
@@ -21,6 +22,9 @@ class Ours:
 
     def equivalence(self, answer: str) -> str | None:
         return self.math.equivalence(answer)
+
+    def forget(self) -> None:
+        forget_comparisons()
 
 
 class MathVerify:
@@ -36,6 +40,9 @@ class MathVerify:
 
     def equivalence(self, answer: str) -> str | None:
         return answer
+
+    def forget(self) -> None:
+        """It remembers nothing."""
 
 
 def boxed(answer: str) -> str:

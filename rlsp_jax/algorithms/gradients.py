@@ -1,4 +1,4 @@
-"""One gradient step, the same for every algorithm: accumulate, check, apply."""
+"""One gradient step, the same for every algorithm: begin, accumulate, check, apply."""
 
 from collections.abc import Callable
 
@@ -18,6 +18,12 @@ def minibatch_rows(key: PRNGKeyArray, rows: int, minibatch_size: int, epochs: in
     """Which rows each optimizer step learns from, `[updates, minibatch_size]`: all rows in a new order each epoch."""
     orders = [jax.random.permutation(key_of(key, "epoch", epoch), rows) for epoch in range(epochs)]
     return jnp.concatenate(orders).reshape(-1, minibatch_size)
+
+
+def first_state(params: Params, opt_state: PyTree, *, reference: Params = (), memory: PyTree = ()) -> TrainState:
+    """The state before the first step."""
+    step, bad_steps, skipped = (jnp.zeros((), jnp.int32) for _ in range(3))  # apart, since the state is donated
+    return TrainState(step, params, opt_state, reference, memory, bad_steps, skipped)
 
 
 def accumulate(

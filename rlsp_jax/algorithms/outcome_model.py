@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
+from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_sum
 from rlsp_jax.generation import SamplingConfig
@@ -76,15 +76,7 @@ class Config:
 def init_state(config: Config, params: Params) -> TrainState:
     """The state before the first step: beside the policy and its critics, which never change, the outcome model."""
     outcome = init_outcome_model(params["policy"])
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params={**params, NAME: outcome},
-        opt_state=_optimizer(config).init({NAME: outcome}),
-        reference=(),
-        memory=(),
-        bad_steps=jnp.zeros((), jnp.int32),
-        skipped=jnp.zeros((), jnp.int32),
-    )
+    return first_state({**params, NAME: outcome}, _optimizer(config).init({NAME: outcome}))
 
 
 def _optimizer(config: Config):

@@ -15,7 +15,7 @@ import optax
 
 from rlsp_jax.algorithms.combination import Channel, Combination, Decoupled, logged_weights
 from rlsp_jax.algorithms.drawing import Drawing
-from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, minibatch_rows
+from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state, minibatch_rows
 from rlsp_jax.algorithms.kl_loss import K1, K2, K3, KLLoss  # noqa: F401 (a config spells them ppo.K1, …)
 from rlsp_jax.algorithms.likelihood import response_logprobs, sequences
 from rlsp_jax.algorithms.references import Fixed, Reference, check_reference
@@ -131,15 +131,8 @@ def init_state(config: Config, params: Params) -> TrainState:
     """The state before the first step: the reference is a copy of the policy, and so is a critic's own trunk."""
     if "trunk" in params["value"]:
         params = params | {"value": params["value"] | {"trunk": copy(params["policy"])}}
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=_optimizer(config).init(params),
-        reference=copy(params["policy"]) if config.kl is not None else (),
-        memory=init_memory(config.streams),
-        bad_steps=jnp.zeros((), jnp.int32),
-        skipped=jnp.zeros((), jnp.int32),
-    )
+    reference = copy(params["policy"]) if config.kl is not None else ()
+    return first_state(params, _optimizer(config).init(params), reference=reference, memory=init_memory(config.streams))
 
 
 def _optimizer(config: Config):

@@ -22,7 +22,7 @@ from rlsp_jax.algorithms.baselines import Apart, Baseline, GroupMean, GroupNorma
 from rlsp_jax.algorithms.combination import logged_weights
 from rlsp_jax.algorithms.drawing import Drawing, DynamicSampling
 from rlsp_jax.algorithms.entropy import EntropyTarget, entropy_coefficient
-from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, minibatch_rows
+from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state, minibatch_rows
 from rlsp_jax.algorithms.kl_loss import K3, KLLoss
 from rlsp_jax.algorithms.likelihood import response_logprobs, sequences
 from rlsp_jax.algorithms.references import Fixed, Reference, check_reference
@@ -200,15 +200,8 @@ def dr_grpo(*, sampling: SamplingConfig, **fields: Any) -> Config:
 
 def init_state(config: Config, params: Params) -> TrainState:
     """The state before the first step; the reference is a copy of the policy."""
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=_optimizer(config).init(params),
-        reference=copy(params["policy"]) if config.kl is not None else (),
-        memory=init_memory(config.streams),
-        bad_steps=jnp.zeros((), jnp.int32),
-        skipped=jnp.zeros((), jnp.int32),
-    )
+    reference = copy(params["policy"]) if config.kl is not None else ()
+    return first_state(params, _optimizer(config).init(params), reference=reference, memory=init_memory(config.streams))
 
 
 def _optimizer(config: Config):

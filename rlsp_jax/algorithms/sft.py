@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlsp_jax.algorithms.gradients import accumulate, apply_gradients
+from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_sum
 from rlsp_jax.data import DemonstrationSource
@@ -63,15 +63,7 @@ class Config:
 
 def init_state(config: Imitation, params: Params) -> TrainState:
     """The state before the first step."""
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state=_optimizer(config).init(params),
-        reference=(),
-        memory=(),
-        bad_steps=jnp.zeros((), jnp.int32),
-        skipped=jnp.zeros((), jnp.int32),
-    )
+    return first_state(params, _optimizer(config).init(params))
 
 
 def _optimizer(config: Imitation):

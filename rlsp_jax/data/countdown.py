@@ -7,11 +7,11 @@ what is trained on by reward and what is held out never share a problem.
 
 import dataclasses
 import random
-import zlib
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data.countdown_search import join, moves, solution_values, solutions
 from rlsp_jax.data.source import Split
+from rlsp_jax.data.splits import check_shares, split_of
 from rlsp_jax.records import Problem
 
 _MAX_DRAWS = 100_000  # tried for one problem before its space is called empty
@@ -40,14 +40,7 @@ class Countdown:
         for name, value in (("max_number", self.max_number), ("max_target", self.max_target)):
             if not 1 <= value <= _LARGEST:
                 raise UserError(f"{name} is {value}; it must lie between 1 and {_LARGEST}.")
-        for name, share in (("heldout_share", self.heldout_share), ("demonstrated_share", self.demonstrated_share)):
-            if not 0 <= share < 1:
-                raise UserError(f"{name} is {share}; it must be at least 0 and less than 1.")
-        if self.heldout_share + self.demonstrated_share >= 1:
-            raise UserError(
-                f"heldout_share = {self.heldout_share} and demonstrated_share = {self.demonstrated_share} "
-                "leave nothing to train on; their sum must be less than 1."
-            )
+        check_shares(self.heldout_share, self.demonstrated_share)
 
     def problem(self, split: Split, number: int) -> Problem:
         """Problem `number` of a split: a pure function of the config, the split and the number.
@@ -106,11 +99,8 @@ class Countdown:
         return numbers, values[0]
 
     def split_of(self, numbers: tuple[int, ...], target: int) -> Split:
-        """Where a problem belongs, by a hash of its identity that is the same in every process, unlike `hash`."""
-        place = zlib.crc32(f"{self.seed}: {question_text(numbers, target)}".encode()) / 2**32
-        if place < self.heldout_share:
-            return "heldout"
-        return "demonstrations" if place < self.heldout_share + self.demonstrated_share else "train"
+        """Where a problem belongs."""
+        return split_of(f"{self.seed}: {question_text(numbers, target)}", self.heldout_share, self.demonstrated_share)
 
 
 def identity(problem: Problem) -> tuple[tuple[int, ...], int]:

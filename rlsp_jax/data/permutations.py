@@ -14,12 +14,12 @@ is solvable and the argument ends.
 import dataclasses
 import itertools
 import random
-import zlib
 from collections.abc import Sequence
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.words import ANSWER
 from rlsp_jax.data.source import Split
+from rlsp_jax.data.splits import check_shares, split_of
 from rlsp_jax.records import Problem
 
 Swap = tuple[int, int]  # two places, the lower one first, counted from 1
@@ -51,14 +51,7 @@ class Permutations:
         low, high = self.moves
         if not 1 <= low <= high <= _MAX_MOVES:
             raise UserError(f"moves is {self.moves}; it must be (fewest, most) with 1 ≤ fewest ≤ most ≤ {_MAX_MOVES}.")
-        for name, share in (("heldout_share", self.heldout_share), ("demonstrated_share", self.demonstrated_share)):
-            if not 0 <= share < 1:
-                raise UserError(f"{name} is {share}; it must be at least 0 and less than 1.")
-        if self.heldout_share + self.demonstrated_share >= 1:
-            raise UserError(
-                f"heldout_share = {self.heldout_share} and demonstrated_share = {self.demonstrated_share} "
-                "leave nothing to train on; their sum must be less than 1."
-            )
+        check_shares(self.heldout_share, self.demonstrated_share)
 
     def problem(self, split: Split, number: int) -> Problem:
         """Problem `number` of a split: a pure function of the config, the split and the number.
@@ -111,11 +104,8 @@ class Permutations:
         return start, tuple(rng.choice(swaps) for _ in range(rng.randint(*self.moves)))
 
     def split_of(self, start: str, moves: Sequence[Swap]) -> Split:
-        """Where a problem belongs, by a hash of its identity that is the same in every process, unlike `hash`."""
-        place = zlib.crc32(f"{self.seed}: {permutation_text(start, moves)}".encode()) / 2**32
-        if place < self.heldout_share:
-            return "heldout"
-        return "demonstrations" if place < self.heldout_share + self.demonstrated_share else "train"
+        """Where a problem belongs."""
+        return split_of(f"{self.seed}: {permutation_text(start, moves)}", self.heldout_share, self.demonstrated_share)
 
 
 def all_swaps(symbols: int) -> list[Swap]:
