@@ -34,8 +34,8 @@ PENALTIES = (
 
 def get_config() -> Experiment:
     last = rloo.Config(
-        num_steps=30,
-        prompts_per_step=32,
+        num_steps=60,
+        prompts_per_step=16,
         samples_per_prompt=16,
         sampling=dataclasses.replace(countdown_rlsp.SAMPLING, temperature=1.2, top_p=0.95),
         chunk_prompts=16,
@@ -44,8 +44,8 @@ def get_config() -> Experiment:
         streams=(rewards.Stream("correctness", rewards.Penalized(rewards.Correctness(), PENALTIES)),),
         kl=rloo.SequenceKL(2e-4),
         reference=MovingAverage(decay=0.9),
-        entropy_coef=EntropyTarget(target=0.3, max_coef=0.02),
-        micro_batches=16,
-        optimizer=AdamW(Cosine(1e-3, 30, warmup_steps=5)),  # one update a step
+        entropy_coef=EntropyTarget(target=0.1, max_coef=0.5),  # of a mean over tokens; the loss is a sum
+        micro_batches=8,
+        optimizer=AdamW(Cosine(4e-4, 60, warmup_steps=5)),  # one update a step
     )
     return from_searching_base(countdown_rloo.without_critics("countdown_t1", last), "countdown_t1")
