@@ -8,8 +8,12 @@ Expect:    not yet run
 import countdown_rloo
 
 from rlsp_jax.algorithms import rloo
+from rlsp_jax.schedules import Constant
 from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
-    return countdown_rloo.without_critics("countdown_dr_grpo", rloo.dr_grpo(**countdown_rloo.shared()))
+    fields = countdown_rloo.shared()
+    # the loss of a response of 9 tokens is divided by 160 here, the mean entropy is not
+    fields["entropy_coef"] = Constant(0.001)
+    return countdown_rloo.without_critics("countdown_dr_grpo", rloo.dr_grpo(**fields))

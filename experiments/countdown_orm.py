@@ -1,8 +1,9 @@
 """An outcome model of the policy, and PPO paid for raising what it promises: a learned dense reward.
 
-After the two stages of `countdown_rlsp.py` the third one draws responses, and learns to tell after each token how
-likely they are to end right; the policy stays as it is. The fourth pays for being right, and for every line by how far
-it raises that chance. From the third stage on evaluations rerank: the sample that the outcome model likes best.
+The start is that of `countdown_searching_base.py`, whose responses have lines to judge. The second stage draws responses,
+and learns to tell after each token how likely they are to end right; the policy stays as it is. The third pays for being
+right, and for every line by how far it raises that chance. From the second stage on evaluations rerank: the sample that
+the outcome model likes best.
 
 Paper:     Teaching Large Language Models to Reason with Reinforcement Learning (2403.04642), in miniature: ORM rewards
 Command:   rlsp train experiments/countdown_orm.py --workdir runs/countdown_orm
@@ -13,6 +14,7 @@ Expect:    not yet run
 import dataclasses
 
 import countdown_rlsp
+import countdown_searching_base
 
 from rlsp_jax import rewards
 from rlsp_jax.algorithms import outcome_model
@@ -21,20 +23,21 @@ from rlsp_jax.schedules import Constant, Cosine
 from rlsp_jax.training import Experiment
 
 OUTCOME_MODEL = outcome_model.Config(
-    num_problems=8192,
+    num_problems=1536,
     samples_per_prompt=4,
     sampling=countdown_rlsp.SAMPLING,
     draw_size=512,
     num_steps=600,
     batch_size=8,
-    optimizer=AdamW(Cosine(5e-4, 600, warmup_steps=20), weight_decay=0.1),
+    optimizer=AdamW(Cosine(1e-3, 600, warmup_steps=20), weight_decay=0.1),
 )
 PROMISE = rewards.Stream("outcome", rewards.PromiseSteps(), weight=Constant(0.5), normalization=rewards.Whiten())
 
 
 def get_config() -> Experiment:
-    *imitate, explore = countdown_rlsp.get_config().stages
-    return paid_by(countdown_rlsp.get_config(), "countdown_orm", (*imitate, OUTCOME_MODEL, explore), PROMISE)
+    base = countdown_searching_base.get_config()
+    imitate, explore = base.stages
+    return paid_by(base, "countdown_orm", (imitate, OUTCOME_MODEL, explore), PROMISE)
 
 
 def paid_by(experiment: Experiment, name: str, stages: tuple, *dense: rewards.Stream) -> Experiment:
