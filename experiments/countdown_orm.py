@@ -1,9 +1,9 @@
 """An outcome model of the policy, and PPO paid for raising what it promises: a learned dense reward.
 
-The start is that of `countdown_searching_base.py`, whose responses have lines to judge. The second stage draws responses,
-and learns to tell after each token how likely they are to end right; the policy stays as it is. The third pays for being
-right, and for every line by how far it raises that chance. From the second stage on evaluations rerank: the sample that
-the outcome model likes best.
+The start is that of `countdown_searching_base.py`, whose responses have lines to judge. The second stage draws
+responses, and learns to tell after each token how likely they are to end right; the policy stays as it is. The third
+pays for being right, and for every line by how far it raises that chance. From the second stage on evaluations rerank:
+the sample that the outcome model likes best.
 
 Paper:     Teaching Large Language Models to Reason with Reinforcement Learning (2403.04642), in miniature: ORM rewards
 Command:   rlsp train experiments/countdown_orm.py --workdir runs/countdown_orm

@@ -2,8 +2,9 @@
 
 α is 0.8 as in the paper. Its C of 1000 meets responses of about 900 tokens, so that the length term begins at
 0.2 · 1000/900 ≈ 0.22; the responses of this start have 9 tokens, and C = 10 begins there too. One critic and one
-whitened advantage, λ = 0.95, and 4 steps in which only the critic learns, as the paper has them; everything else is the
-twin's. Nothing guards the length term here: a response that is cut off keeps what its length has earned.
+whitened advantage, λ = 0.95, rewards within [−10, 10], and 4 steps in which only the critic learns, as the paper has
+them; everything else is the twin's. Nothing guards the length term here: a response that is cut off keeps what its
+length has earned.
 
 Paper:     On the Emergence of Thinking in LLMs I (2502.06773), Eq. 1 and App. B.4
 Command:   rlsp train experiments/countdown_paper_mode.py --workdir runs/countdown_paper_mode
@@ -36,7 +37,7 @@ def paid_by(streams: tuple[Stream, ...], name: str, effort_judge: LexicalJudge |
     mixed = dataclasses.replace(
         last,
         streams=streams,
-        combination=Coupled(lam=0.95, normalization=rewards.Whiten()),
+        combination=Coupled(lam=0.95, normalization=rewards.Whiten(), clip=10.0),
         value_warmup_steps=4,
     )
     return dataclasses.replace(
