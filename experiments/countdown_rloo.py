@@ -47,5 +47,6 @@ def shared() -> dict:
         ),
         entropy_coef=last.entropy_coef,
         minibatch_size=last.minibatch_size,
+        micro_batches=last.micro_batches,
         optimizer=last.optimizer,
     )

@@ -45,7 +45,7 @@ def get_config() -> Experiment:
         kl=rloo.SequenceKL(2e-4),
         reference=MovingAverage(decay=0.9),
         entropy_coef=EntropyTarget(target=0.1, max_coef=0.5),  # of a mean over tokens; the loss is a sum
-        micro_batches=8,
+        micro_batches=64,
         optimizer=AdamW(Cosine(4e-4, 60, warmup_steps=5)),  # one update a step
     )
     return from_searching_base(countdown_rloo.without_critics("countdown_t1", last), "countdown_t1")

@@ -1,13 +1,16 @@
 """One gradient step, the same for every algorithm: begin, accumulate, check, apply."""
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Bool
 
+from rlsp_jax.algorithms.by_length import deal_by_length, on_needed_columns
 from rlsp_jax.common.random import stream as key_of
-from rlsp_jax.common.trees import all_finite, choose, split_rows
+from rlsp_jax.common.trees import all_finite, choose, split_rows, take_rows
 from rlsp_jax.types import Params, PRNGKeyArray, PyTree, TrainState
 
 # (params, rows) → the loss, a sum over the rows already divided by the whole batch's count, and metrics likewise
@@ -27,21 +30,34 @@ def first_state(params: Params, opt_state: PyTree, *, reference: Params = (), me
 
 
 def accumulate(
-    loss_fn: LossFn, params: Params, batch: PyTree, micro_batches: int
+    loss_fn: LossFn,
+    params: Params,
+    batch: PyTree,
+    micro_batches: int,
+    mask: Bool[Array, "batch time"] | None = None,
 ) -> tuple[Params, dict[str, jax.Array]]:
     """Gradients and metrics summed over equal parts of the batch, one part in memory at a time.
 
-    Since `loss_fn` divides by counts of the whole batch, the result does not depend on the number of parts.
+    Since `loss_fn` divides by counts of the whole batch, the result does not depend on the number of parts. With a
+    `mask` of response tokens, which begin in the first column, parts are made by length (`by_length`); what `loss_fn`
+    says must then not depend on columns that no row of a part needs.
     """
     gradient = jax.grad(loss_fn, has_aux=True)
     if micro_batches == 1:
         return gradient(params, batch)
+    if mask is not None:
+        batch, mask = take_rows((batch, mask), deal_by_length(mask.sum(axis=1), micro_batches))
+
+    def of_part(part: PyTree, mask: Array | None):
+        if mask is None:
+            return gradient(params, part)
+        return on_needed_columns(functools.partial(gradient, params), part, mask.sum(axis=1), mask.shape[1])
 
     def add(total, part):
-        return jax.tree.map(jnp.add, total, gradient(params, part)), None
+        return jax.tree.map(jnp.add, total, of_part(*part)), None
 
-    parts = split_rows(batch, micro_batches)
-    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts))
+    parts = split_rows((batch, mask), micro_batches)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], parts[0]))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return jax.lax.scan(add, zeros, parts)[0]
 

@@ -17,11 +17,11 @@ from rlsp_jax.algorithms.combination import Channel, Combination, Decoupled, log
 from rlsp_jax.algorithms.drawing import Drawing
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state, minibatch_rows
 from rlsp_jax.algorithms.kl_loss import K1, K2, K3, KLLoss  # noqa: F401 (a config spells them ppo.K1, …)
-from rlsp_jax.algorithms.likelihood import response_logprobs, sequences
+from rlsp_jax.algorithms.likelihood import map_rollout, response_logprobs, sequences
 from rlsp_jax.algorithms.references import Fixed, Reference, check_reference
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_mean, masked_sum, masked_var
-from rlsp_jax.common.trees import choose, copy, join_rows, split_rows, take_rows
+from rlsp_jax.common.trees import choose, copy, take_rows
 from rlsp_jax.data import Selection
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.models import ActorCritic
@@ -67,7 +67,7 @@ class Config:
     entropy_coef: Schedule = Constant(0.0)  # weight of the mean entropy (nats per token), which is paid for
     epochs: int = 1  # passes over a step's rollouts
     minibatch_size: int = 32  # rows of one optimizer step
-    micro_batches: int = 1  # equal parts of a minibatch, accumulated
+    micro_batches: int = 1  # equal parts of a minibatch, of like length each, accumulated
     target_kl: float | None = None  # the rest of the step is skipped once a minibatch is further away; None: never
     value_warmup_steps: int = 0  # first steps in which only the critics learn
     optimizer: AdamW = AdamW(Constant(2e-4))  # the policy's
@@ -186,16 +186,16 @@ def make_experience_fn(model: ActorCritic, config: Config, heads: tuple[int, ...
 def _score_rows(model: ActorCritic, config: Config, heads: tuple[int, ...], state: TrainState, rollout: Rollout):
     """Learner and reference log-probs and values of every response token, some rows at a time."""
 
-    def part(rows: Rollout):
-        tokens, mask = sequences(rows)
-        learner, _, values = _forward(model, config, heads, state.params, tokens, mask, rows.tokens)
-        reference = rows.logprobs
-        if config.kl is not None:
-            hidden = model.hidden(state.reference, tokens, mask)
-            reference = response_logprobs(model, config.sampling, state.reference, hidden, rows.tokens)[0]
-        return learner, reference, values
+    def part(tokens, mask, response):
+        learner, _, values = _forward(model, config, heads, state.params, tokens, mask, response)
+        if config.kl is None:
+            return learner, values
+        hidden = model.hidden(state.reference, tokens, mask)
+        return learner, values, response_logprobs(model, config.sampling, state.reference, hidden, response)[0]
 
-    return join_rows(jax.lax.map(part, split_rows(rollout, config.rows // config.minibatch_size)))
+    parts = config.rows // (config.minibatch_size // config.micro_batches)
+    learner, values, *reference = map_rollout(part, rollout, parts, by_length=config.micro_batches > 1)
+    return learner, reference[0] if reference else rollout.logprobs, values
 
 
 def _forward(model: ActorCritic, config: Config, heads, params: Params, tokens, mask, response):
@@ -230,7 +230,9 @@ def make_update_fn(model: ActorCritic, config: Config, heads: tuple[int, ...]) -
             state, stopped = carry
             batch = take_rows(experience, indices)
             loss_fn = functools.partial(loss, model, config, heads, step=state.step, counts=_counts(batch))
-            gradients, metrics = accumulate(loss_fn, state.params, batch, config.micro_batches)
+            gradients, metrics = accumulate(
+                loss_fn, state.params, batch, config.micro_batches, batch.token_mask[:, -batch.mask.shape[1] :]
+            )
             new = apply_gradients(optimizer, state, gradients, _frozen(config, state))
             metrics |= {f"{part}/grad_norm": optax.tree.norm(gradients[part]) for part in ("policy", "value")}
             too_far = metrics["policy/approx_kl"] > (jnp.inf if config.target_kl is None else config.target_kl)

@@ -24,11 +24,11 @@ from rlsp_jax.algorithms.drawing import Drawing, DynamicSampling
 from rlsp_jax.algorithms.entropy import EntropyTarget, entropy_coefficient
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state, minibatch_rows
 from rlsp_jax.algorithms.kl_loss import K3, KLLoss
-from rlsp_jax.algorithms.likelihood import response_logprobs, sequences
+from rlsp_jax.algorithms.likelihood import map_rollout, response_logprobs, sequences
 from rlsp_jax.algorithms.references import Fixed, Reference, check_reference
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_mean, masked_sum
-from rlsp_jax.common.trees import copy, join_rows, split_rows, take_rows
+from rlsp_jax.common.trees import copy, take_rows
 from rlsp_jax.data import Selection
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.models import ActorCritic
@@ -106,7 +106,7 @@ class Config:
     entropy_coef: Schedule | EntropyTarget = Constant(0.0)  # weight of the mean entropy (nats per token)
     epochs: int = 1  # passes over a step's rollouts
     minibatch_size: int | None = None  # rows of one optimizer step; None: all of them
-    micro_batches: int = 1  # equal parts of a minibatch, accumulated
+    micro_batches: int = 1  # equal parts of a minibatch, of like length each, accumulated
     optimizer: AdamW = AdamW(Constant(2e-4))
     max_logp_gap: float = 0.05  # sampler and learner may differ by this much (mean absolute nats), no more
     max_bad_steps: int = 5  # non-finite updates in a row that stop the run
@@ -270,14 +270,15 @@ def response_advantages(
 def _score_rows(model: ActorCritic, config: Config, state: TrainState, rollout: Rollout):
     """Learner and reference log-probs of every response token, some rows at a time."""
 
-    def part(rows: Rollout):
-        learner, _ = _forward(model, config, state.params["policy"], *sequences(rows), rows.tokens)
+    def part(tokens, mask, response):
+        learner, _ = _forward(model, config, state.params["policy"], tokens, mask, response)
         if config.kl is None:
-            return learner, rows.logprobs
-        return learner, _forward(model, config, state.reference, *sequences(rows), rows.tokens)[0]
+            return (learner,)
+        return learner, _forward(model, config, state.reference, tokens, mask, response)[0]
 
     parts = config.rows // (config.update_rows // config.micro_batches)
-    return join_rows(jax.lax.map(part, split_rows(rollout, parts)))
+    learner, *reference = map_rollout(part, rollout, parts, by_length=config.micro_batches > 1)
+    return learner, reference[0] if reference else rollout.logprobs
 
 
 def _forward(model: ActorCritic, config: Config, policy: Params, tokens, mask, response):
@@ -312,7 +313,8 @@ def make_update_fn(model: ActorCritic, config: Config) -> Callable:
 
         def one_minibatch(state, indices):
             batch = weigh(config, take_rows(experience, indices))
-            gradients, metrics = accumulate(loss_fn, state.params, batch, config.micro_batches)
+            response_mask = batch.rows.token_mask[:, -batch.loss.shape[1] :]
+            gradients, metrics = accumulate(loss_fn, state.params, batch, config.micro_batches, response_mask)
             metrics["policy/grad_norm"] = optax.tree.norm(gradients["policy"])
             return apply_gradients(optimizer, state, gradients), metrics
 

@@ -1,5 +1,6 @@
 """What is learned from a rollout does not depend on the columns that no response reaches, so that they may be cut."""
 
+import dataclasses
 import functools
 
 import jax
@@ -91,29 +92,49 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_experience_and_update_are_the_same(config):
+def paid(config):
+    """The rollout and its scores."""
+    memory = rewards.init_memory(config.streams)
+    return rollout(), make_score_fn(config.streams)(rollout(), verdicts(), TOKENS.device, memory)[0]
+
+
+def learn(config, drawn, scores):
+    """The experience of a step, its figures, and how far each parameter moved."""
     if isinstance(config, ppo.Config):
         heads = tuple(range(3))
         init, make = ppo.init_state, ppo.make_experience_fn(MODEL, config, heads)
         update = ppo.make_update_fn(MODEL, config, heads)
     else:
         init, make, update = rloo.init_state, rloo.make_experience_fn(MODEL, config), rloo.make_update_fn(MODEL, config)
-    results = []
-    memory = rewards.init_memory(config.streams)
-    whole = rollout(), make_score_fn(config.streams)(rollout(), verdicts(), TOKENS.device, memory)[0]
-    for drawn, scores in (whole, trim(*whole)):
-        state = init(config, parameters())._replace(memory=memory)
-        experience, health = make(state, drawn, scores)
-        state, learned = update(state, experience, jax.random.key(0))
-        moved = jax.tree.map(jnp.subtract, state.params, parameters())
-        results.append((experience, health | learned, moved))
+    state = init(config, parameters())._replace(memory=rewards.init_memory(config.streams))
+    experience, health = make(state, drawn, scores)
+    state, learned = update(state, experience, jax.random.key(0))
+    return experience, health | learned, jax.tree.map(jnp.subtract, state.params, parameters())
+
+
+def farthest_move(moved) -> float:
+    farthest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(moved["policy"]))
+    assert farthest > 1e-5
+    return farthest
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_experience_and_update_are_the_same(config):
+    whole = paid(config)
+    results = [learn(config, drawn, scores) for drawn, scores in (whole, trim(*whole))]
     assert [result[0].mask.shape for result in results] == [(ROWS, FULL), (ROWS, CUT)]
     (experience, figures, moved), (cut_experience, cut_figures, cut_moved) = results
     close(experience.advantages, widened(cut_experience.advantages), rtol=1e-3, atol=1e-4)
     close(experience.returns, widened(cut_experience.returns), rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(experience.mask, widened(cut_experience.mask))
     close(figures, cut_figures, rtol=1e-3, atol=1e-5)
-    farthest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(moved["policy"]))
-    assert farthest > 1e-5
-    close(moved, cut_moved, rtol=1e-2, atol=1e-2 * farthest)
+    close(moved, cut_moved, rtol=1e-2, atol=1e-2 * farthest_move(moved))
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_micro_batches_of_like_length_learn_what_the_whole_minibatch_does(config):
+    results = [learn(dataclasses.replace(config, micro_batches=parts), *paid(config)) for parts in (1, 2)]
+    (experience, figures, moved), (part_experience, part_figures, part_moved) = results
+    close(experience, part_experience, rtol=1e-4, atol=1e-5)
+    close(figures, part_figures, rtol=1e-4, atol=1e-5)
+    close(moved, part_moved, rtol=1e-3, atol=1e-3 * farthest_move(moved))
