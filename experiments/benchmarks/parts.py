@@ -1,8 +1,9 @@
 """What each part of a step of an experiment costs: one JSON line a part, on random parameters and fixed work.
 
-Random parameters hardly ever end a response, so every response is as long as it may be.
+Random parameters hardly ever end a response, so every response is as long as it may be; with `--mean-length` scoring
+and learning see them cut to lengths as a trained policy's are spread.
 
-Command:   python experiments/benchmarks/parts.py [EXPERIMENT] [--repeats 5]
+Command:   python experiments/benchmarks/parts.py [EXPERIMENT] [--repeats 5] [--mean-length 72] [--set PATH=VALUE]
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.data import pack
@@ -24,6 +26,7 @@ from rlsp_jax.training import load_experiment
 from rlsp_jax.training.environment import devices, set_up_process
 from rlsp_jax.training.rl import make_score_fn
 from rlsp_jax.training.supervised import demonstration_texts
+from rlsp_jax.types import Rollout
 from rlsp_jax.verifiers import VerifierPool
 
 
@@ -31,13 +34,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the parts of a step.")
     parser.add_argument("experiment", nargs="?", default="experiments/countdown_rlsp.py", type=Path)
     parser.add_argument("--repeats", default=5, type=int)
+    parser.add_argument(
+        "--mean-length", type=int, help="of responses, in tokens; about as long as they may be if left out"
+    )
+    parser.add_argument("--set", default=[], action="append", metavar="PATH=VALUE")
     arguments = parser.parse_args()
     set_up_process()
-    experiment = load_experiment(arguments.experiment).experiment
+    experiment = load_experiment(arguments.experiment, arguments.set).experiment
     imitation = next(stage for stage in experiment.stages if isinstance(stage, sft.Config))
     exploration = next(stage for stage in experiment.stages if isinstance(stage, ppo.Config))
     with jax.set_mesh(mesh := make_mesh(experiment.mesh)), VerifierPool(experiment.verifier) as pool:
-        parts = Parts(experiment, imitation, exploration, mesh, pool)
+        parts = Parts(experiment, imitation, exploration, mesh, pool, arguments.mean_length)
         for name in ("sft", "generate", "verify", "score", "experience", "update"):
             work = getattr(parts, name)
             jax.block_until_ready(work())  # compile
@@ -55,6 +62,14 @@ def timed(work) -> float:
     return time.perf_counter() - start
 
 
+def cut_short(rollout: Rollout, mean_length: int) -> Rollout:
+    """The rollout with responses cut to lengths drawn from a gamma distribution of shape 3."""
+    rows, time = rollout.mask.shape
+    lengths = np.random.default_rng(0).gamma(3.0, mean_length / 3, rows).clip(1, time).astype(int)
+    mask = rollout.mask & jax.device_put(np.arange(time) < lengths[:, None], rollout.mask.sharding)
+    return rollout._replace(mask=mask)
+
+
 def place(mesh, tree):
     """As training lays it out."""
     return jax.device_put(tree, tree_shardings(mesh, tree, AXES))
@@ -63,7 +78,7 @@ def place(mesh, tree):
 class Parts:
     """An experiment's jitted functions with arguments that fit; a method a part."""
 
-    def __init__(self, experiment, imitation: sft.Config, exploration: ppo.Config, mesh, pool):
+    def __init__(self, experiment, imitation: sft.Config, exploration: ppo.Config, mesh, pool, mean_length: int | None):
         self.imitation, self.exploration = imitation, exploration
         questions, responses = demonstration_texts(experiment.problems, imitation.demonstrations, range(2000))
         texts = [question + response for question, response in zip(questions, responses, strict=True)]
@@ -89,6 +104,8 @@ class Parts:
         self.make_experience = ppo.make_experience_fn(model, exploration, heads)
         self.learn = ppo.make_update_fn(model, exploration, heads)
         self.rollout = self.generate()
+        if mean_length is not None:
+            self.rollout = cut_short(self.rollout, mean_length)
         self.verdicts = self.verify()
         self.scores = self.score()[0]
         self.made = self.experience()[0]
