@@ -38,6 +38,7 @@ def get_config() -> Experiment:
             vocab_size=320,
             symbols=data.SEARCH_SYMBOLS,  # strings that are always one token
         ),
+        prompts=data.Plain(),  # the bare question; data.Chat() shows it in the turns of a checkpoint's chat template
         mesh=MeshConfig(data=None, fsdp=1, tensor=1),  # data=None takes all devices that are left
         # ---- on what ----
         problems=data.Countdown(numbers=3, max_number=12, max_target=99, heldout_share=0.15),

@@ -191,6 +191,7 @@ class RunInfo:
     devices: str
     started: str
     reused: str = ""  # the workdir that its first stages were taken from
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the data files it names, with their SHA-256
 
 
 @dataclasses.dataclass(frozen=True)

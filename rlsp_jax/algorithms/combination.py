@@ -99,11 +99,22 @@ class Decoupled:
 
 @dataclasses.dataclass(frozen=True)
 class Coupled:
-    """One mixed reward and one critic named "total", as in the papers; γ, λ and normalization are the mixture's."""
+    """One mixed reward and one critic named "total", as in the papers; γ, λ and normalization are the mixture's.
+
+    `clip` bounds each token's mixed reward, the KL to the reference included, to [-clip, clip] before anything else.
+    """
 
     gamma: float = 1.0
     lam: float = 1.0
     normalization: Normalization | None = None
+    clip: float | None = None
+
+    def __post_init__(self):
+        for name, value in (("gamma", self.gamma), ("lam", self.lam)):
+            if not 0 <= value <= 1:
+                raise UserError(f"{name} of Coupled is {value}; it must lie in [0, 1].")
+        if self.clip is not None and not self.clip > 0:
+            raise UserError(f"clip of Coupled is {self.clip}; it must be positive, or None for no clip.")
 
     def heads(self, channels: Sequence[Channel]) -> tuple[str, ...]:
         return ("total",)
@@ -119,6 +130,8 @@ class Coupled:
 
     def __call__(self, channels, scores, values, mask, step, group) -> Advantages:
         reward = combine(scores.rewards, jnp.stack([channel.weight(step) for channel in channels]))
+        if self.clip is not None:
+            reward = jnp.clip(reward, -self.clip, self.clip)
         known = jnp.all(scores.valid, axis=0)[:, None] & mask
         advantages, returns = gae(reward, values[:, 0], mask, gamma=self.gamma, lam=self.lam)
         spreads = jnp.sqrt(masked_var(advantages, known))[None]

@@ -18,7 +18,8 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.trees import copy
 from rlsp_jax.data import operations
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.optim import AdamW
+from rlsp_jax.models import learned, with_learned
+from rlsp_jax.optim import AdamW, Optimizer
 from rlsp_jax.records import Draw
 from rlsp_jax.schedules import Cosine
 from rlsp_jax.types import Params, TrainState
@@ -54,7 +55,7 @@ class Config:
     batch_size: int = 4  # rows of one step
     row_length: int = 160  # tokens of a row; responses are packed into it
     micro_batches: int = 1
-    optimizer: AdamW = AdamW(Cosine(1e-3, 400, warmup_steps=20))  # its schedule is of the step within a round
+    optimizer: Optimizer = AdamW(Cosine(1e-3, 400, warmup_steps=20))  # its schedule is of the step within a round
     max_bad_steps: int = 5  # non-finite updates in a row that stop the run
 
     def __post_init__(self):
@@ -93,12 +94,14 @@ class Config:
 def init_state(config: Config, params: Params) -> TrainState:
     """The state before the first step; it remembers the policy that the stage begins with if rounds restart there."""
     state = sft.init_state(in_rounds(config), params)
-    return state._replace(reference=copy(params["policy"]) if config.restart else ())
+    return state._replace(reference=copy(learned(params["policy"])) if config.restart else ())
 
 
 def begin_round(config: Config, state: TrainState) -> TrainState:
     """The state before a round's first step: each round is a training of its own, with moments of its own."""
-    policy = copy(state.reference) if config.restart else state.params["policy"]
+    policy = state.params["policy"]
+    if config.restart:
+        policy = with_learned(policy, copy(state.reference))
     params = {**state.params, "policy": policy}
     return state._replace(params=params, opt_state=sft.init_state(in_rounds(config), params).opt_state)
 

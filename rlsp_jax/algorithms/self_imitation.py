@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import operations
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.optim import AdamW
+from rlsp_jax.optim import Optimizer
 from rlsp_jax.records import Draw
 from rlsp_jax.schedules import Schedule
 
@@ -51,14 +51,10 @@ class SelfImitation(Protocol):
     def micro_batches(self) -> int: ...
 
     @property
-    def optimizer(self) -> AdamW: ...
+    def optimizer(self) -> Optimizer: ...
 
     @property
     def max_bad_steps(self) -> int: ...
-
-    def examples(self, rounds: Sequence[Sequence[Draw]], /) -> list[Example]:
-        """What is imitated after these rounds' draws; `UserError` where there is nothing."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +71,7 @@ class EachRound:
 class Imitation(NamedTuple):
     """What `sft.make_update_fn` asks of a stage."""
 
-    optimizer: AdamW
+    optimizer: Optimizer
     micro_batches: int
 
 
@@ -115,11 +111,14 @@ def check_imitation(config: SelfImitation) -> None:
 def right_share(draws: Sequence[Draw]) -> float:
     """The share of responses that are right, of those whose verdict is known; NaN without any."""
     known = [draw.verdict == "correct" for draw in draws if draw.verdict != "unknown"]
-    return sum(known) / len(known) if known else math.nan
+    return _mean(sum(known), known)
 
 
 def measure(draws: Sequence[Draw]) -> dict[str, float]:
-    """Figures of one round's draws. `draws/distinct` is over the problems that were solved at all."""
+    """Figures of one round's draws. `draws/distinct` is over the problems that were solved at all.
+
+    A mean of nothing is NaN: where a stop rule keeps all problems of a small set, a round draws nothing.
+    """
     solutions: dict[str, set[tuple[str, ...]]] = {}
     for draw in draws:
         if draw.verdict == "correct":
@@ -127,8 +126,12 @@ def measure(draws: Sequence[Draw]) -> dict[str, float]:
     return {
         "draws/accuracy": right_share(draws),
         "draws/unknown": float(sum(draw.verdict == "unknown" for draw in draws)),
-        "draws/solved": len(solutions) / len({draw.question for draw in draws}),
-        "draws/distinct": sum(map(len, solutions.values())) / len(solutions) if solutions else math.nan,
-        "draws/length": sum(draw.num_tokens for draw in draws) / len(draws),
-        "draws/truncated": sum(draw.stop_reason == "length" for draw in draws) / len(draws),
+        "draws/solved": _mean(len(solutions), {draw.question for draw in draws}),
+        "draws/distinct": _mean(sum(map(len, solutions.values())), solutions),
+        "draws/length": _mean(sum(draw.num_tokens for draw in draws), draws),
+        "draws/truncated": _mean(sum(draw.stop_reason == "length" for draw in draws), draws),
     }
+
+
+def _mean(total: int, of: Sized) -> float:
+    return total / len(of) if len(of) else math.nan

@@ -3,6 +3,7 @@
     output          one JSON object a line: id, question, response (the trace), and its provenance: every attempt with
                     its author, verdict and critique, the merged draft, who wrote what, and the recipe's fingerprint
     output.dropped  the same of problems without a trace, and the reason: no attempt was right, or the trace was wrong
+    output.lock     empty, and locked while a process writes
 
 Problems whose authors gave nothing, as when an endpoint is down, are in neither file: the next start asks again.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsp_jax.common.errors import Interrupted, UserError
+from rlsp_jax.common.locks import locked_file
 from rlsp_jax.data.jsonl import Fields, parse_row
 from rlsp_jax.data.trial_and_error import (
     Authors,
@@ -88,28 +90,32 @@ def write_traces(
     """Write a trace for each task that has none yet, a chunk of tasks at a time.
 
     `show` is told of each draft once it is written down, and of each bad row. Raises UserError where `target` was made
-    from other problems or by another recipe, and when no author answers any more; Interrupted at Ctrl-C.
+    from other problems or by another recipe, when another process writes it, and when no author answers any more;
+    Interrupted at Ctrl-C.
     """
     check_authors(authors)
     made_by, dropped = fingerprint(recipe, authors), target.with_name(target.name + ".dropped")
-    if overwrite:
-        for path in (target, dropped):
-            path.unlink(missing_ok=True)
-    there = {id: question for path in (target, dropped) for id, question in _written(path, made_by)}
-    tally = Tally()
-    left = _left(tasks, there, tally, target, show)
-    try:
-        while chunk := list(islice(left, CHUNK)):
-            drafts = write_drafts(chunk, recipe, authors, verify)
-            for path, end in ((target, "kept"), (dropped, "dropped")):
-                append_rows(path, [to_row(draft, authors, made_by) for draft in drafts if draft.end == end])
-            for draft in drafts:
-                setattr(tally, draft.end, getattr(tally, draft.end) + 1)
-                show(draft, tally)
-            _check_alive(drafts)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped; {tally}. The same command goes on.") from None
-    return tally
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = target.with_name(target.name + ".lock")
+    with locked_file(lock, f"Another process writes {target}; let it end or stop it first."):
+        if overwrite:
+            for path in (target, dropped):
+                path.unlink(missing_ok=True)
+        there = {id: question for path in (target, dropped) for id, question in _written(path, made_by)}
+        tally = Tally()
+        left = _left(tasks, there, tally, target, show)
+        try:
+            while chunk := list(islice(left, CHUNK)):
+                drafts = write_drafts(chunk, recipe, authors, verify)
+                for path, end in ((target, "kept"), (dropped, "dropped")):
+                    append_rows(path, [to_row(draft, authors, made_by) for draft in drafts if draft.end == end])
+                for draft in drafts:
+                    setattr(tally, draft.end, getattr(tally, draft.end) + 1)
+                    show(draft, tally)
+                _check_alive(drafts)
+        except KeyboardInterrupt:
+            raise Interrupted(f"Stopped; {tally}. The same command goes on.") from None
+        return tally
 
 
 def _left(

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rlsp_jax.common.errors import UserError
@@ -13,7 +14,8 @@ from rlsp_jax.common.errors import UserError
 class SamplingConfig:
     """How responses are drawn.
 
-    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 switch their truncation off.
+    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 switch their truncation off. The tokens in `suppress`
+    are never chosen; the others share what these would have had.
     """
 
     max_response: int = 128
@@ -22,6 +24,7 @@ class SamplingConfig:
     top_p: float = 1.0
     min_p: float = 0.0
     stop_ids: tuple[int, ...] = ()
+    suppress: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.max_response < 1:
@@ -34,6 +37,13 @@ class SamplingConfig:
             raise UserError(f"sampling.top_p is {self.top_p}; it must lie in (0, 1].")
         if not 0 <= self.min_p < 1:
             raise UserError(f"sampling.min_p is {self.min_p}; it must lie in [0, 1).")
+        if any(token < 0 for token in self.suppress):
+            raise UserError(f"sampling.suppress is {self.suppress}; token ids are 0 or more.")
+
+
+def with_stops(config: SamplingConfig, stop_ids: tuple[int, ...]) -> SamplingConfig:
+    """The same, where these tokens end a response too."""
+    return dataclasses.replace(config, stop_ids=tuple(dict.fromkeys((*config.stop_ids, *stop_ids))))
 
 
 def warp(
@@ -43,12 +53,15 @@ def warp(
     temperature: Float[Array, ""] | float | None = None,
     keep: Int[Array, "*rows"] | None = None,
 ) -> Float[Array, "*rows vocab"]:
-    """The logits of the distribution sampled from: divided by the temperature, -inf where truncated.
+    """The logits of the distribution sampled from: divided by the temperature, -inf where suppressed or truncated.
 
-    Truncations apply in the order top-k, top-p, min-p, each to the whole tempered distribution. A
-    learner passes the sampled tokens as `keep`: they stay inside the support even when its own logits
-    have moved a little since (otherwise their log-probability would be -inf).
+    Truncations apply in the order top-k, top-p, min-p, each to the whole tempered distribution of the tokens that are
+    not suppressed. A learner passes the sampled tokens as `keep`: they stay inside the support even when its own
+    logits have moved a little since (otherwise their log-probability would be -inf). `UserError` where `suppress`
+    names a token that is none, or leaves none.
     """
+    if config.suppress:
+        logits = jnp.where(_allowed(config.suppress, logits.shape[-1]), logits, -jnp.inf)
     temperature = config.temperature if temperature is None else temperature
     logits = logits / jnp.where(jnp.asarray(temperature) == 0, 1.0, temperature)
     inside = jnp.ones(logits.shape, bool)
@@ -61,6 +74,17 @@ def warp(
     if keep is not None:
         inside |= jnp.arange(logits.shape[-1]) == keep[..., None]
     return jnp.where(inside, logits, -jnp.inf)
+
+
+def _allowed(suppress: tuple[int, ...], vocab_size: int) -> np.ndarray:
+    """Which tokens of the vocabulary may be chosen."""
+    allowed = ~np.isin(np.arange(vocab_size), suppress)
+    if max(suppress) >= vocab_size or not allowed.any():
+        raise UserError(
+            f"sampling.suppress is {suppress}, of a vocabulary of {vocab_size} tokens, 0 to {vocab_size - 1}; name "
+            "tokens of it, and not all of them."
+        )
+    return allowed
 
 
 def _nucleus(logits: Float[Array, "*rows vocab"], top_p: float) -> Bool[Array, "*rows vocab"]:

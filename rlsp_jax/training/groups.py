@@ -52,9 +52,7 @@ class Drawer:
         batch, slots, tally = None, np.full(drawing.prompts, EMPTY), Tally(drawing.prompts)
         for numbers in self._chunks(step):
             chunk = self._respond(policy, key, numbers)
-            informative, tokens = map(np.asarray, self._look(*chunk))
-            if drawing.dynamic is None:
-                informative = np.ones_like(informative)  # none is ever replaced
+            informative, tokens = self._weigh(chunk, len(numbers))
             slots, places = assign(slots, informative)
             batch = self._put(empty_batch(chunk, drawing) if batch is None else batch, chunk, places)
             tally.add(informative, tokens, places)
@@ -64,6 +62,13 @@ class Drawer:
         rollout, verdicts = batch
         shown = range(self._numbers(step).start, numbers.stop)
         return Drawn(rollout, verdicts, {} if drawing.dynamic is None else tally.metrics(), shown)
+
+    def _weigh(self, chunk: tuple[Rollout, Verdicts], groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each group of a chunk teaches, and its tokens. Without dynamic sampling nobody waits to know."""
+        if self._drawing.dynamic is None:
+            return np.ones(groups, bool), np.zeros(groups)  # none is ever replaced, and nothing is tallied
+        informative, tokens = self._look(*chunk)
+        return np.asarray(informative), np.asarray(tokens)
 
     def _numbers(self, step: int) -> range:
         """The training problems that belong to a step, whether they are drawn or not."""

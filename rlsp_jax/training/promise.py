@@ -39,9 +39,9 @@ class Oracle:
         """p(the final answer will be correct) after each token of the responses; 0 where masked."""
         return self.promise_fn(self.params, rollout)
 
-    def rank(self, rollout: Rollout) -> Float[Array, " batch"]:
-        """The promise of each whole response, on every process."""
-        return self.rank_fn(self.params, rollout)
+    def rank(self, rollout: Rollout, unread: tuple[int, ...] = ()) -> Float[Array, " batch"]:
+        """The promise of each whole response, on every process, as if the tokens `unread` were not in it."""
+        return self.rank_fn(self.params, without(rollout, unread) if unread else rollout)
 
 
 def make_oracle(mesh: Mesh, model: OutcomeModel, params: Params) -> Oracle:
@@ -69,6 +69,16 @@ def make_rank_fn(mesh: Mesh, model: OutcomeModel) -> Callable[[Params, Rollout],
         return jnp.take_along_axis(promise, last, axis=1)[:, 0]
 
     return rank
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def without(rollout: Rollout, unread: tuple[int, ...]) -> Rollout:
+    """The responses without these tokens: what follows moves up, and there is more padding. Jitted."""
+    keep = rollout.mask & ~jnp.isin(rollout.tokens, jnp.asarray(unread))
+    order = jnp.argsort(~keep, axis=1, stable=True)
+    parts = (rollout.tokens, keep, rollout.logprobs, rollout.entropies)
+    tokens, mask, logprobs, entropies = (jnp.take_along_axis(part, order, axis=1) for part in parts)
+    return rollout._replace(tokens=tokens, mask=mask, logprobs=logprobs, entropies=entropies)
 
 
 def _promise(model: OutcomeModel, size: int, params: Params, rollout: Rollout) -> Float[Array, "batch time"]:

@@ -1,5 +1,6 @@
 """The loop of stages that imitate their own responses: draw → select or label → imitate, round by round."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from rlsp_jax.algorithms.expert_iteration import Patience, is_enough
 from rlsp_jax.algorithms.self_imitation import Example, in_rounds, measure, right_share
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.random import stream as key_of
-from rlsp_jax.data import Tokenizer, pack_ids
+from rlsp_jax.data import PromptFormat, Tokenizer, pack_ids
+from rlsp_jax.data.prompts import PLAIN
 from rlsp_jax.records import Draw
 from rlsp_jax.sharding import place_rows
 from rlsp_jax.training.draws import draw_responses, draws_folder
@@ -29,6 +31,7 @@ class Recipe(NamedTuple):
 
     init_state: Callable[[Params], TrainState]
     begin_round: Callable[[TrainState], TrainState]
+    examples: Callable[[Sequence[Sequence[Draw]]], list[Example]]  # what is imitated after these rounds' draws
     stop: Patience | None = None
     oracle: Oracle | None = None  # adds what it promises to the draws
     mixed_in: tuple[Example, ...] = ()  # imitated beside what the draws give
@@ -77,9 +80,13 @@ class Rounds:
         """Draw the round's responses with `policy`, or find them in the workdir; figures of them."""
         if number != self._number:
             drawn = [self._draw(earlier, None) for earlier in range(number)] + [self._draw(number, policy)]
-            examples = self._config.examples(drawn)
+            examples = self._recipe.examples(drawn)
             self._pool = make_pool(
-                self._run.tokenizer, [*examples, *self._recipe.mixed_in], self._config.row_length, self._at(number)
+                self._run.tokenizer,
+                [*examples, *self._recipe.mixed_in],
+                self._config.row_length,
+                self._at(number),
+                self._run.experiment.prompts,
             )
             self._figures = measure(drawn[-1]) | {
                 "draws/kept": len(examples),
@@ -138,18 +145,30 @@ class Rounds:
 
 
 def labelled_demonstrations(run: Run, config: return_conditioned.Config) -> tuple[Example, ...]:
-    """The stage's demonstrations behind the best label."""
+    """The stage's demonstrations with the best label."""
     if config.demonstrations is None:
         return ()
     pairs = demonstration_texts(run.experiment.problems, config.demonstrations, range(config.num_demonstrations))
-    encode, eos = run.tokenizer.encode, run.tokenizer.eos_id
-    return tuple((question + config.prompt_suffix, (*encode(text), eos)) for question, text in zip(*pairs, strict=True))
+    write = functools.partial(run.experiment.prompts.response, run.tokenizer)
+    label = functools.partial(config.demonstration, tokenizer=run.tokenizer, room=room_for_response(run, config))
+    return tuple(label(question, tuple(write(text))) for question, text in zip(*pairs, strict=True))
 
 
-def make_pool(tokenizer: Tokenizer, examples: Sequence[Example], length: int, seed: tuple[int, ...]) -> Demonstrations:
+def room_for_response(run: Run, config: return_conditioned.Config) -> int:
+    """The tokens of a row that are there for a response whatever its question."""
+    return config.row_length - run.experiment.max_prompt
+
+
+def make_pool(
+    tokenizer: Tokenizer,
+    examples: Sequence[Example],
+    length: int,
+    seed: tuple[int, ...],
+    prompts: PromptFormat = PLAIN,
+) -> Demonstrations:
     """Examples packed into rows in a random order, so that a problem's responses do not share a row."""
     order = np.random.default_rng(seed).permutation(len(examples)).tolist()
-    pairs = [(tokenizer.encode(question), response) for question, response in (examples[i] for i in order)]
+    pairs = [(prompts.prompt(tokenizer, question), response) for question, response in (examples[i] for i in order)]
     longest = max(len(question) + len(response) for question, response in pairs)
     if longest > length:
         raise UserError(

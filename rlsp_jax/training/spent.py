@@ -1,4 +1,4 @@
-"""What a run has spent: wall seconds by phase and tokens generated, over all its sessions."""
+"""What a run has spent, over all its sessions: wall seconds by phase, tokens generated, what its judge was asked."""
 
 import contextlib
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 GENERATED = ("rollout/tokens", "select/tokens")  # the metrics that count tokens generated to learn from
+COUNTS = ("tokens_generated", "judge_requests", "judge_tokens")
 
 
 class Spent:
@@ -13,6 +14,7 @@ class Spent:
 
     def __init__(self):
         self.tokens_generated = 0
+        self.judge_requests = self.judge_tokens = 0  # of an effort judge behind an endpoint
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -29,10 +31,11 @@ class Spent:
         return sum(self.seconds.values())
 
     def dump(self) -> dict[str, Any]:
-        return {"tokens_generated": self.tokens_generated, "seconds": dict(self.seconds)}
+        return {name: getattr(self, name) for name in COUNTS} | {"seconds": dict(self.seconds)}
 
     def add(self, earlier: Mapping[str, Any]) -> None:
         """Add what earlier sessions spent up to a checkpoint, as dumped beside it."""
-        self.tokens_generated += earlier["tokens_generated"]
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + earlier.get(name, 0))  # an older checkpoint has fewer
         for name, seconds in earlier["seconds"].items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds

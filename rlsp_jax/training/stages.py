@@ -7,7 +7,12 @@ from rlsp_jax.training.config import Stage
 from rlsp_jax.training.outcome_model import train_outcome_model
 from rlsp_jax.training.rl import Algorithm, train_rl
 from rlsp_jax.training.run import Run
-from rlsp_jax.training.self_imitation import Recipe, labelled_demonstrations, train_self_imitation
+from rlsp_jax.training.self_imitation import (
+    Recipe,
+    labelled_demonstrations,
+    room_for_response,
+    train_self_imitation,
+)
 from rlsp_jax.training.supervised import train_supervised
 from rlsp_jax.types import Params, TrainState
 
@@ -47,12 +52,15 @@ def train_stage(run: Run, index: int, params: Params) -> Params:
             return train_outcome_model(run, index, config, params)
         case expert_iteration.Config() as config:
             begin_round = functools.partial(expert_iteration.begin_round, config)
-            recipe = Recipe(functools.partial(init_state, config), begin_round, stop=config.stop)
+            recipe = Recipe(functools.partial(init_state, config), begin_round, config.examples, stop=config.stop)
             return train_self_imitation(run, index, config, recipe, params)
         case return_conditioned.Config() as config:
             recipe = Recipe(
                 init_state=functools.partial(init_state, config),
                 begin_round=lambda state: state,  # there is one, which begins where the stage does
+                examples=functools.partial(
+                    config.examples, tokenizer=run.tokenizer, room=room_for_response(run, config)
+                ),
                 oracle=run.outcome_model if config.labels.promised else None,
                 mixed_in=labelled_demonstrations(run, config),
             )

@@ -48,8 +48,8 @@ class Endpoint:
     max_tries: int = 5  # of one chat, on 408, 409, 429, 5xx and lost connections
     backoff: float = 1.0  # seconds before the second try, at most; doubles with each further one
     max_backoff: float = 30.0  # seconds; a Retry-After may ask for more
-    max_requests: int | None = None  # over the life of a client
-    max_tokens: int | None = None  # over the life of a client, prompts and replies together
+    max_requests: int | None = None  # over the life of a client, and of all sessions of a run
+    max_tokens: int | None = None  # the same, prompts and replies together
     max_reply_tokens: int | None = 512  # None, here and below: not sent, for models that refuse the parameter
     temperature: float | None = 0.0
 
@@ -110,6 +110,10 @@ class ChatClient:
     @property
     def spent(self) -> Spent:
         return Spent(self._requests, self._tokens)
+
+    def resume(self, spent: Spent) -> None:
+        """Count on from here, as if this client had spent what another one did. Not while a batch is under way."""
+        self._requests, self._tokens = spent
 
     def ask(self, chats: Sequence[Chat], accept: Accept) -> list[Reply]:
         """The replies, in order, within the deadline; a reply that `accept` refuses is asked for once more."""

@@ -99,6 +99,10 @@ class HttpJudgeClient:
     def spent(self) -> Spent:
         return self._chats.spent
 
+    def resume(self, spent: Spent) -> None:
+        """Count on from here: what an earlier session of a run has spent is no longer left of its budget."""
+        self._chats.resume(spent)
+
     def judge(self, items: Sequence[tuple[str, str]]) -> list[Effort]:
         """The efforts of (question, response) pairs, in order, within the endpoint's deadline."""
         chats = [chat(question, response, self._config) for question, response in items]

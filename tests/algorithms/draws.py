@@ -1,6 +1,30 @@
-"""Responses as if drawn, for tests."""
+"""Responses as if drawn, and a tokenizer that needs no training, for tests."""
 
+from typing import ClassVar
+
+from rlsp_jax.data import Conventions
 from rlsp_jax.records import Draw
+
+EOS = 256
+
+
+class Bytes:
+    """A tokenizer whose tokens are the 256 bytes, and eos."""
+
+    vocab_size, eos_id, pad_id = EOS + 1, EOS, EOS
+    id_to_bytes: ClassVar = [*(bytes([byte]) for byte in range(256)), b""]
+    conventions = Conventions("bytes")
+
+    def encode(self, text):
+        return list(text.encode())
+
+    encode_marked = encode
+
+    def decode(self, ids):
+        return b"".join(self.id_to_bytes[i] for i in ids).decode()
+
+    def save(self, path):
+        raise NotImplementedError
 
 
 def make_draw(

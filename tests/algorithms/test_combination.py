@@ -68,11 +68,12 @@ def test_decoupled_equals_a_slow_loop_over_streams_rows_and_tokens(normalization
     assert_equal_to_slow(Decoupled(), streams(normalization, Whiten(min_std=5.0)), *arrays(seed), step)
 
 
+@pytest.mark.parametrize("clip", [None, 0.5], ids=["free", "clipped"])
 @pytest.mark.parametrize("normalization", NORMALIZATIONS, ids=repr)
 @settings(max_examples=8)
 @given(st.integers(0, 1000), st.integers(0, 6))
-def test_coupled_equals_a_slow_loop_over_streams_rows_and_tokens(normalization, seed, step):
-    combination = Coupled(gamma=0.9, lam=0.8, normalization=normalization)
+def test_coupled_equals_a_slow_loop_over_streams_rows_and_tokens(normalization, clip, seed, step):
+    combination = Coupled(gamma=0.9, lam=0.8, normalization=normalization, clip=clip)
     assert_equal_to_slow(combination, streams(), *arrays(seed, num_heads=1), step)
 
 
@@ -83,6 +84,30 @@ def test_coupled_with_one_stream_of_weight_1_is_decoupled_with_that_stream(norma
     coupled = combined(Coupled(0.9, 0.8, normalization), (stream,), *inputs, 0)
     decoupled = combined(Decoupled(), (stream,), *inputs, 0)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), coupled, decoupled)
+
+
+def test_a_clip_bounds_the_mixed_reward_and_no_stream_of_it():
+    """Two streams that cancel out are within the bounds; each alone is not."""
+    mask = jnp.ones((GROUP, TIME), bool)
+    scores = Scores(jnp.stack([jnp.full(mask.shape, 3.0), jnp.full(mask.shape, -9.0)]), jnp.ones((2, GROUP), bool))
+    values, channels = jnp.zeros((GROUP, 1, TIME)), (Stream("a", Correctness()), Stream("b", Correctness()))
+    first = lambda clip, a: combined(  # noqa: E731
+        Coupled(lam=0.0, clip=clip), channels, scores._replace(rewards=scores.rewards.at[0].set(a)), values, mask, 0
+    ).advantages[0, 0]
+    assert [float(first(clip, a)) for clip, a in ((None, 3.0), (2.0, 3.0), (2.0, 8.0), (2.0, 20.0))] == [-6, -2, -1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"clip": 0.0}, r"^clip of Coupled is 0.0; it must be positive, or None for no clip\.$"),
+        ({"gamma": 1.1}, r"^gamma of Coupled is 1.1; it must lie in \[0, 1\]\.$"),
+        ({"lam": -0.1}, r"^lam of Coupled is -0.1; it must lie in \[0, 1\]\.$"),
+    ],
+)
+def test_a_setting_out_of_range_is_one_clear_sentence(changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Coupled(**changes)
 
 
 def test_a_weight_scales_its_own_streams_advantages_and_no_others():

@@ -104,6 +104,13 @@ def test_the_figures_of_a_round_leave_unknown_verdicts_out():
     assert math.isnan(measure([make_draw(0, 0, "unknown")])["draws/accuracy"])
 
 
+def test_a_round_in_which_nothing_is_drawn_has_figures_too():
+    """As where a stop rule keeps all problems of a small set."""
+    figures = measure([])
+    assert figures.pop("draws/unknown") == 0
+    assert all(math.isnan(value) for value in figures.values()) and len(figures) == 5
+
+
 @pytest.mark.parametrize(
     ("patience", "accuracies", "rounds"),
     [

@@ -16,6 +16,7 @@ import pytest
 from rlsp_jax import cli
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.common.errors import Interrupted, UserError
+from rlsp_jax.common.locks import locked_file
 from rlsp_jax.data import Countdown, JSONLDemonstrations
 from rlsp_jax.data.trace_files import CHUNK, read_tasks, tasks_of, write_traces
 from rlsp_jax.data.trace_prompts import Prompts
@@ -99,6 +100,17 @@ def tasks(count, first=1):
 
 def write(path, authors, todo, recipe=Recipe(samples=2), **options):
     return write_traces(todo, path, recipe, authors, verify, **options)
+
+
+def test_a_file_is_written_by_one_process_at_a_time(authors, tmp_path):
+    path = tmp_path / "traces" / "out.jsonl"
+    write(path, authors, tasks(1))
+    written = path.read_bytes()
+    refused = pytest.raises(UserError, match=r"^Another process writes .*/out\.jsonl; let it end or stop it first\.$")
+    with locked_file(path.with_name("out.jsonl.lock"), ""), refused:
+        write(path, authors, tasks(2), overwrite=True)
+    assert path.read_bytes() == written
+    assert write(path, authors, tasks(2)).there == 1  # let go, it can be held again
 
 
 # ---- the stages ----

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +83,10 @@ def take(tree, rows):
 # ---- sampler and learner ----
 
 
-@pytest.mark.parametrize("config", [PLAIN, TRUNCATED], ids=["plain", "truncated"])
+SUPPRESSING = dataclasses.replace(TRUNCATED, top_p=1.0, suppress=tuple(range(3, VOCAB, 2)))
+
+
+@pytest.mark.parametrize("config", [PLAIN, TRUNCATED, SUPPRESSING], ids=["plain", "truncated", "suppressing"])
 def test_sampled_logprobs_and_entropies_equal_the_learners(generate, prompts, model_and_policy, uncached, config):
     model, policy = model_and_policy
     rollout = generate(config, prompts)
@@ -94,6 +99,13 @@ def test_sampled_logprobs_and_entropies_equal_the_learners(generate, prompts, mo
     assert real.sum() > 50 and np.isfinite(np.asarray(rollout.logprobs)).all()
     assert np.abs(logprobs - rollout.logprobs)[real].mean() < 2e-4
     np.testing.assert_allclose(entropies[real], rollout.entropies[real], atol=2e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_suppressed_token_is_never_chosen(generate, prompts, temperature):
+    chosen, others = generate(SUPPRESSING, prompts, temperature), generate(PLAIN, prompts, temperature)
+    counts = [np.isin(r.tokens, SUPPRESSING.suppress)[np.asarray(r.mask)].sum() for r in (chosen, others)]
+    assert counts[0] == 0 and counts[1] > 20
 
 
 def test_greedy_equals_argmax_decoding_of_the_uncached_model(generate, prompts, model_and_policy, uncached):

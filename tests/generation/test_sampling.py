@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,6 +78,32 @@ def test_truncations_together_keep_what_each_keeps_of_the_tempered_distribution(
     config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     assert support([row], config) == [expected]
     assert ranked[0][0] in expected
+
+
+@settings(max_examples=40)
+@given(SEEDS, st.sets(st.integers(0, VOCAB - 1), max_size=VOCAB - 1), st.integers(1, VOCAB), st.floats(0.05, 0.99))
+def test_what_is_suppressed_leaves_the_distribution_of_a_vocabulary_without_it(seed, suppressed, top_k, top_p):
+    (row,) = logits_of(seed)
+    others = [token for token in range(VOCAB) if token not in suppressed]
+    config = SamplingConfig(temperature=0.7, top_k=top_k, top_p=top_p, min_p=0.02)
+    without = np.full(VOCAB, -np.inf, np.float32)
+    without[others] = np.asarray(warp(jnp.asarray(row[others]), config))
+    suppressing = dataclasses.replace(config, suppress=tuple(suppressed))
+    np.testing.assert_allclose(warp(jnp.asarray(row), suppressing), without, rtol=1e-6)
+
+
+def test_suppressed_tokens_have_no_probability_even_where_a_learner_keeps_them():
+    (row,) = logits_of(0)
+    config = SamplingConfig(suppress=(3, 5))
+    expected = np.where(np.isin(np.arange(VOCAB), (3, 5)), 0.0, np.exp(row.astype(np.float64)))
+    kept = jax.nn.softmax(warp(jnp.asarray(row), config, keep=jnp.asarray(5)))
+    np.testing.assert_allclose(kept, expected / expected.sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize("suppress", [(VOCAB,), tuple(range(VOCAB))])
+def test_suppressing_what_is_no_token_or_every_token_is_one_clear_sentence(suppress):
+    with pytest.raises(UserError, match=r"of a vocabulary of 12 tokens, 0 to 11; name tokens of it, and not all"):
+        warp(jnp.asarray(logits_of(0)), SamplingConfig(suppress=suppress))
 
 
 def test_equally_likely_tokens_stay_or_go_together():
@@ -159,6 +187,7 @@ def test_greedy_takes_the_likeliest_whatever_the_uniform_number():
         ({"temperature": -0.1}, r"^sampling.temperature is -0.1; it must be 0 \(greedy\) or more\.$"),
         ({"top_k": -1}, r"^sampling.top_k is -1; it must be 0 \(off\) or more\.$"),
         ({"top_p": 0.0}, r"^sampling.top_p is 0.0; it must lie in \(0, 1\]\.$"),
+        ({"suppress": (3, -1)}, r"^sampling.suppress is \(3, -1\); token ids are 0 or more\.$"),
         ({"min_p": 1.0}, r"^sampling.min_p is 1.0; it must lie in \[0, 1\)\.$"),
     ],
 )

@@ -130,7 +130,7 @@ def test_rows_without_a_grade_teach_nothing(server, open_judged):
 def test_each_kind_of_failure_is_told_once(server, open_judged):
     lines = []
     with open_judged(http_judge(server)) as run:
-        grader = EffortGrader(run.experiment.effort_judge, run.tokenizer, run.mesh, lines.append)
+        grader = EffortGrader(run.experiment.effort_judge, run.tokenizer, run.mesh, lines.append, run.spent)
         rollout, _ = rollout_of(run, TEXTS)
         grader.grade(rollout)
         grader.grade(rollout)
@@ -152,6 +152,21 @@ def test_the_budget_is_the_runs_and_a_step_without_any_grade_stops_it(server, op
         with pytest.raises(UserError, match=r"graded none of a step's 16 responses \(16 × budget spent\)"):
             fill_columns(run, config, {}, rollout, verdicts_of(rollout))
     assert len(server.requests) == 20
+
+
+def test_a_resumed_run_goes_on_counting_what_the_judge_was_asked(server, open_judged):
+    server.answer = lambda request, number: said('{"score": 5}', usage={"total_tokens": 700})
+    known, saved = [], {}
+    for _ in range(2):
+        with open_judged(http_judge(server, max_requests=20)) as run:
+            if saved:
+                run.spent.add(saved)
+            rollout, _ = rollout_of(run, TEXTS)
+            filled = fill_columns(run, run.experiment.stages[-1], {}, rollout, verdicts_of(rollout))
+            known.append(int(jnp.isfinite(filled.effort).sum()))
+            saved = run.spent.dump()
+    assert known == [16, 4] and len(server.requests) == 20
+    assert (saved["judge_requests"], saved["judge_tokens"]) == (20, 14_000)
 
 
 def test_a_judge_by_words_needs_no_network(open_judged):

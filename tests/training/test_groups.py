@@ -12,6 +12,7 @@ from rlsp_jax.common.codes import StopReason, Verdict
 from rlsp_jax.data import Countdown
 from rlsp_jax.evaluation import Responder
 from rlsp_jax.sharding import MeshConfig, make_mesh, place_rows
+from rlsp_jax.training import groups
 from rlsp_jax.training.groups import EMPTY, INFORMATIVE, UNINFORMATIVE, Drawer, assign, is_informative
 from rlsp_jax.types import PromptBatch, Rollout, Verdicts
 
@@ -95,6 +96,16 @@ def test_chunks_make_the_batch_that_is_drawn_at_once(chunk):
     first = FIRST + 3 * PROMPTS
     assert asked == [list(range(n, n + chunk)) for n in range(first, first + PROMPTS, chunk)]
     assert drawn.metrics == whole.metrics == {} and drawn.problems == whole.problems == range(first, first + PROMPTS)
+
+
+def test_without_dynamic_sampling_no_chunk_is_waited_for(monkeypatch):
+    def wait(*chunk):
+        raise AssertionError("the chunk was looked at")
+
+    monkeypatch.setattr(groups, "make_look_fn", lambda mesh, samples: wait)
+    draw(mixed, chunk=2)
+    with pytest.raises(AssertionError, match="looked at"):
+        draw(mixed, chunk=2, max_draws=2)
 
 
 def test_a_batch_keeps_its_rows_spread_over_the_mesh():

@@ -193,7 +193,7 @@ def test_the_stop_rule_ends_the_stage_at_its_round_everywhere(accuracies, rounds
         evaluated.append(step)
         return [result("all", stage, step)], []
 
-    monkeypatch.setattr(run, "evaluator", lambda config, suffix="": evaluator)
+    monkeypatch.setattr(run, "asked", lambda config, index: evaluator)
     play.evals = EXPERIMENT.evals  # one at the end of stages and one on the way
     log = play(dataclasses.replace(ITERATE, stop=Patience(1, 4)), accuracies)
     steps = rounds * ITERATE.steps_per_round
@@ -226,7 +226,8 @@ def test_labels_stand_in_the_prompts_that_are_imitated_and_asked(play, run):
         (make_draw(n, 0, verdict, question="1 2 = 3\n"), label)
         for n, (verdict, label) in enumerate([("correct", "+\n"), ("wrong", "-\n")])
     ]
-    pool = self_imitation.make_pool(tokenizer, CONDITION.examples([[draw for draw, _ in examples]]), 160, (0,))
+    labelled = CONDITION.examples([[draw for draw, _ in examples]], tokenizer, 144)
+    pool = self_imitation.make_pool(tokenizer, labelled, 160, (0,))
     shown = {
         tokenizer.decode(row[(segments == n) & ~mask].tolist())
         for row, segments, mask in zip(*pool, strict=True)

@@ -32,14 +32,22 @@ def test_a_resumed_run_adds_what_was_spent_before_to_what_it_has_spent_itself(cl
     first = Spent()
     with first.phase("sft"):
         clock[0] += 7
-    first.tokens_generated = 11
+    first.tokens_generated, first.judge_requests, first.judge_tokens = 11, 5, 900
     saved = first.dump()
     with first.phase("sft"):
         clock[0] += 1000  # lost with the crash: it came after the checkpoint
     second = Spent()
     with second.phase("setup"):
         clock[0] += 1
+    second.judge_requests = 1
     second.add(saved)
     with second.phase("sft"):
         clock[0] += 2
     assert second.seconds == {"setup": 1.0, "sft": 9.0} and second.tokens_generated == 11
+    assert (second.judge_requests, second.judge_tokens) == (6, 900)
+
+
+def test_a_checkpoint_from_before_judges_were_counted_is_understood():
+    spent = Spent()
+    spent.add({"tokens_generated": 11, "seconds": {}})
+    assert spent.dump() == {"tokens_generated": 11, "judge_requests": 0, "judge_tokens": 0, "seconds": {}}
