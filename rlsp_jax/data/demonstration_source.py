@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+from rlsp_jax.data.lessons import Message
 from rlsp_jax.records import Problem
 
 
@@ -20,4 +21,13 @@ class OwnProblems(Protocol):
 
     def problems(self, start: int, count: int, /) -> list[Problem]:
         """The problems of demonstrations start … start + count - 1."""
+        ...
+
+
+@runtime_checkable
+class Conversations(Protocol):
+    """A source of whole conversations, of which every turn of the assistant is to be learned."""
+
+    def conversations(self, start: int, count: int, /) -> list[tuple[Message, ...]]:
+        """Conversations start … start + count - 1."""
         ...

@@ -1,31 +1,36 @@
-"""Text to token ids and back, without loss: a small protocol, and SentencePiece behind it.
+"""What the package asks of a tokenizer: text to token ids and back, and the bytes of every id.
 
 Token ids are bytes: `id_to_bytes` is all that decoding needs, on the host and on the device.
 """
 
-import dataclasses
-import io
-import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import sentencepiece
 
-from rlsp_jax.common.errors import UserError
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
-_NUM_SPECIALS = 3
-_NUM_BYTES = 256
-_BLANK = "\u2581"  # how SentencePiece writes a blank inside its pieces
-_RESERVED = re.compile("[\0\t\n\u2047\u2581]")  # what its trainer keeps for itself or drops a line for
+
+class Conventions(NamedTuple):
+    """How the makers of a checkpoint write texts with its tokens; a tokenizer of one's own has next to none."""
+
+    source: str  # what they were read from, for messages
+    start_ids: tuple[int, ...] = ()  # what a plain text begins with, such as bos
+    stop_ids: tuple[int, ...] = ()  # what ends a response, beside eos
+    controls: Mapping[str, int] = NOTHING  # control tokens, as they are written
+    special_tokens: Mapping[str, str] = NOTHING  # `bos_token`, `eos_token`, …: what templates call some of them
+    templates: Mapping[str, str] = NOTHING  # chat templates by name; the one that counts is `default`
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """What the rest of the package asks of a tokenizer. `decode(encode(text)) == text` for every valid string."""
+    """What the rest of the package asks of a tokenizer.
+
+    One that was trained here has `decode(encode(text)) == text` for every valid string. One that was published gives
+    the text as its makers normalize it: in Unicode's form NFC, say, or with a blank in front.
+    """
 
     @property
     def vocab_size(self) -> int: ...
@@ -34,140 +39,45 @@ class Tokenizer(Protocol):
     def eos_id(self) -> int: ...
 
     @property
-    def pad_id(self) -> int: ...
+    def pad_id(self) -> int:
+        """What stands where a mask says that nothing does; it may be a token that means something elsewhere."""
+        ...
 
     @property
     def id_to_bytes(self) -> list[bytes]:
         """The bytes of every token id; b"" for control tokens."""
         ...
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text; no special tokens are added."""
-        ...
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of token ids; bytes that are not UTF-8 become U+FFFD."""
-        ...
-
-    def save(self, path: Path) -> None:
-        """Write the tokenizer's file in one step."""
-        ...
-
-
-class SentencePieceTokenizer:
-    """A trained SentencePiece model with byte fallback."""
-
-    pad_id = PAD_ID
-    eos_id = EOS_ID
-
-    def __init__(self, model: bytes):
-        """`model` is the content of a SentencePiece model file."""
-        self._model = model
-        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.vocab_size: int = self._processor.get_piece_size()
-        self.id_to_bytes: list[bytes] = [self._bytes_of(i) for i in range(self.vocab_size)]
-        self._blank_ids = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in _BLANK.encode()]
+    @property
+    def conventions(self) -> Conventions: ...
 
     def encode(self, text: str) -> list[int]:
-        # A literal U+2581 would be read as a blank, so it goes in as its three bytes.
-        first, *rest = text.split(_BLANK)
-        ids = self._processor.encode(first)
-        for part in rest:
-            ids += self._blank_ids + self._processor.encode(part)
-        return ids
+        """Token ids of a text as it stands: what is spelt like a control token is text too, and none is added."""
+        ...
 
-    def decode(self, ids: Iterable[int]) -> str:
-        return b"".join(self.id_to_bytes[i] for i in ids).decode("utf-8", errors="replace")
+    def encode_marked(self, text: str) -> list[int]:
+        """As `encode`, of a text that the format writes and no user: what is spelt like a control token is that token.
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".draft")
-        draft.write_bytes(self._model)
-        os.replace(draft, path)
-
-    def _bytes_of(self, token: int) -> bytes:
-        piece = self._processor.id_to_piece(token)
-        if self._processor.is_control(token) or self._processor.is_unknown(token):
-            return b""
-        if self._processor.is_byte(token):
-            return bytes([int(piece[3:5], 16)])  # "<0x41>"
-        return piece.replace(_BLANK, " ").encode()
-
-
-@dataclasses.dataclass(frozen=True)
-class SentencePiece:
-    """Byte-pair encoding learned from the training texts; every digit and every newline is a token of its own.
-
-    `symbols` are strings that are always one token, blanks and newlines inside them too, such as a trace's own words.
-    """
-
-    vocab_size: int = 320
-    symbols: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        if self.vocab_size <= _NUM_BYTES + _NUM_SPECIALS:
-            raise UserError(
-                f"vocab_size is {self.vocab_size}; it must exceed {_NUM_BYTES + _NUM_SPECIALS}, "
-                f"the {_NUM_BYTES} byte tokens and {_NUM_SPECIALS} special tokens."
-            )
-        if not all(self.symbols) or len(set(self.symbols)) < len(self.symbols) or _BLANK in "".join(self.symbols):
-            raise UserError(f"symbols is {self.symbols}; they must be distinct, not empty, and without U+2581.")
-
-    def train(self, texts: Iterable[str], path: Path) -> SentencePieceTokenizer:
-        """Learn the pieces from texts and write the model to `path`; the same texts give the same file.
-
-        With too few distinct words to fill it, the vocabulary comes out smaller than `vocab_size`.
+        A text that came from elsewhere could open and close turns here.
         """
-        lines = [line for text in texts for line in _RESERVED.split(text) if line]
-        self._check_room(lines)
-        model = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
-            model_writer=model,  # not a path: a path would be written into the model
-            model_type="bpe",
-            vocab_size=self.vocab_size,
-            hard_vocab_limit=False,
-            byte_fallback=True,
-            character_coverage=1.0,
-            split_digits=True,
-            split_by_unicode_script=False,  # "answer:" may be one piece
-            user_defined_symbols=[symbol.replace(" ", _BLANK) for symbol in self.symbols],
-            normalization_rule_name="identity",
-            add_dummy_prefix=False,
-            remove_extra_whitespaces=False,
-            max_sentence_length=1 << 24,
-            num_threads=1,
-            minloglevel=2,
-            pad_id=PAD_ID,
-            eos_id=EOS_ID,
-            unk_id=UNK_ID,
-            bos_id=-1,
-        )
-        tokenizer = SentencePieceTokenizer(model.getvalue())
-        tokenizer.save(path)
-        return tokenizer
+        ...
 
-    def _check_room(self, lines: list[str]) -> None:
-        if not lines:
-            raise UserError("There is no text to train a tokenizer on.")
-        characters = len(set().union(*lines))
-        needed = _NUM_BYTES + _NUM_SPECIALS + len(self.symbols) + characters
-        if self.vocab_size <= needed:
-            raise UserError(
-                f"vocab_size is {self.vocab_size}; it must exceed {needed}: {_NUM_BYTES} byte tokens, "
-                f"{_NUM_SPECIALS} special tokens, {len(self.symbols)} symbols and the {characters} characters of the "
-                "training text."
-            )
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of token ids; bytes that are not UTF-8 become U+FFFD, ids beyond the vocabulary nothing."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the tokenizer's file, or the folder of its files, in one step."""
+        ...
 
 
-def load_sentencepiece(path: Path) -> SentencePieceTokenizer:
-    """A tokenizer from the file that `save` wrote."""
-    return SentencePieceTokenizer(path.read_bytes())
+def token_table(tokenizer: Tokenizer, vocab_size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of every token, for `types.TokenBytes`: zero-padded uint8 [vocab, width], lengths int32 [vocab].
 
-
-def token_table(tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of every token, for `types.TokenBytes`: zero-padded uint8 [vocab, width], lengths int32 [vocab]."""
+    `vocab_size` is the model's, where that has rows for more ids than the tokenizer: they stand for nothing.
+    """
     pieces: Sequence[bytes] = tokenizer.id_to_bytes
+    pieces = [*pieces, *[b""] * ((vocab_size or 0) - len(pieces))]
     lengths = np.array([len(piece) for piece in pieces], np.int32)
     table = np.zeros((len(pieces), max(1, lengths.max())), np.uint8)
     for row, piece in zip(table, pieces, strict=True):

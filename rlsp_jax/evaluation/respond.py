@@ -11,8 +11,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from rlsp_jax.common.codes import Verdict
-from rlsp_jax.data import Tokenizer, encode_prompts, token_table
-from rlsp_jax.generation import SamplingConfig, make_generate_fn
+from rlsp_jax.data import PromptFormat, Tokenizer, encode_prompts, token_table
+from rlsp_jax.data.prompts import PLAIN
+from rlsp_jax.generation import SamplingConfig, make_generate_fn, with_stops
 from rlsp_jax.models import ActorCritic
 from rlsp_jax.records import Problem
 from rlsp_jax.rewards.reference_steps import encode_steps
@@ -47,29 +48,45 @@ class Judge:
     vocabulary: PyTree  # what the checker has read off them
 
 
-def make_judge(mesh: Mesh, checker: Checker, pool: VerifierPool, tokenizer: Tokenizer) -> Judge:
-    token_bytes = TokenBytes(*(jax.device_put(array, replicated(mesh)) for array in token_table(tokenizer)))
+def make_judge(
+    mesh: Mesh, checker: Checker, pool: VerifierPool, tokenizer: Tokenizer, vocab_size: int | None = None
+) -> Judge:
+    """`vocab_size` is the model's, where that has more ids than the tokenizer."""
+    table = token_table(tokenizer, vocab_size)
+    token_bytes = TokenBytes(*(jax.device_put(array, replicated(mesh)) for array in table))
     vocabulary = jax.device_put(checker.read_vocabulary(token_bytes), replicated(mesh))
     return Judge(checker, pool, tokenizer, token_bytes, vocabulary)
 
 
 class Responder:
-    """Fixed shapes of prompts and responses, compiled once: `rows` responses at a time."""
+    """Fixed shapes of prompts and responses, compiled once: `rows` responses at a time.
+
+    `sampling` is how responses are drawn; what ends one in the format of the prompts is among its stops.
+    """
 
     def __init__(
-        self, mesh: Mesh, model: ActorCritic, judge: Judge, sampling: SamplingConfig, rows: int, max_prompt: int
+        self,
+        mesh: Mesh,
+        model: ActorCritic,
+        judge: Judge,
+        sampling: SamplingConfig,
+        rows: int,
+        max_prompt: int,
+        prompts: PromptFormat = PLAIN,
     ):
         check_rows(mesh, rows=rows)
-        self.rows, self.sampling = rows, sampling
-        self._mesh, self._judge, self._max_prompt = mesh, judge, max_prompt
         tokenizer = judge.tokenizer
+        sampling = with_stops(sampling, prompts.stop_ids(tokenizer))
+        self.rows, self.sampling = rows, sampling
+        self._mesh, self._judge, self._max_prompt, self._format = mesh, judge, max_prompt, prompts
         self._generate = make_generate_fn(model, sampling, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
         self._check = make_check_fn(mesh, judge.checker)
         self._take = make_take_fn(mesh)
 
     def prompts(self, problems: Sequence[Problem], *, samples: int = 1, first: int = 0) -> PromptBatch:
         """Samples `first`, `first` + 1, … of each problem as neighbouring rows, on the mesh."""
-        tokens, mask = encode_prompts(self._judge.tokenizer, problems, max_prompt=self._max_prompt)
+        tokenizer = self._judge.tokenizer
+        tokens, mask = encode_prompts(tokenizer, problems, max_prompt=self._max_prompt, prompts=self._format)
         number = np.asarray([problem.number for problem in problems], np.int32)
         truth = self._judge.checker.encode_truth(problems)
         steps = encode_steps(problems)

@@ -16,7 +16,7 @@ import numpy as np
 
 from rlsp_jax.common.codes import Verdict
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data import Tokenizer
+from rlsp_jax.data import Tokenizer, encode_on
 from rlsp_jax.evaluation.elicit import (
     WHOLE,
     ElicitFn,
@@ -178,9 +178,9 @@ def make_scaler(
     """`responder` is one of `config.sampling` and `config.batch_size`."""
     read, elicit = make_elicit_fns(
         model,
-        tokenizer.encode(config.marker_text(checker)),
+        encode_on(tokenizer, config.marker_text(checker)),
         config.elicit_tokens,
-        stop_ids=config.sampling.stop_ids,
+        stop_ids=responder.sampling.stop_ids,
         eos_id=tokenizer.eos_id,
         pad_id=tokenizer.pad_id,
     )

@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from rlsp_jax.algorithms import expert_iteration, outcome_model, ppo, return_conditioned, rloo, sft
 from rlsp_jax.algorithms.drawing import Draws
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data import Tokenizer, encode_prompts, with_suffix
+from rlsp_jax.data import PretrainedTokenizer, Tokenizer, encode_on, encode_prompts, with_suffix
 from rlsp_jax.records import Problem
 from rlsp_jax.sharding import check_rows
 from rlsp_jax.training.config import Experiment
@@ -50,9 +50,20 @@ def check_effort_judge(experiment: Experiment) -> None:
         connect(experiment.effort_judge)
 
 
+def check_weights(experiment: Experiment) -> None:
+    """Raise `UserError` unless the checkpoint that the policy begins as, if there is one, is there and of its shape."""
+    if experiment.weights is not None:
+        experiment.weights.check(experiment.model)
+
+
 def check_vocab(experiment: Experiment, tokenizer: Tokenizer) -> None:
-    """Raise `UserError` unless the model knows every token, and no id that is none."""
-    if experiment.model.vocab_size not in (None, tokenizer.vocab_size):
+    """Raise `UserError` unless the model knows every token, and no id that is none.
+
+    Checkpoints have rows for more ids than their tokenizers: their makers round the number up.
+    """
+    size = experiment.model.vocab_size
+    rounded_up = isinstance(experiment.tokenizer, PretrainedTokenizer) and (size or 0) > tokenizer.vocab_size
+    if size not in (None, tokenizer.vocab_size) and not rounded_up:
         raise UserError(
             f"model.vocab_size is {experiment.model.vocab_size}, but the tokenizer has {tokenizer.vocab_size} tokens; "
             "set it to that number, or to None, which means the same."
@@ -63,7 +74,7 @@ def check_markers(experiment: Experiment, tokenizer: Tokenizer) -> None:
     """Raise `UserError` where a question, a whole response, a marker and an answer are more than the context."""
     for config in experiment.scalings:
         parts = (experiment.max_prompt, config.sampling.max_response, config.elicit_tokens)
-        marker = len(tokenizer.encode(config.marker_text(experiment.checker)))
+        marker = len(encode_on(tokenizer, config.marker_text(experiment.checker)))
         if sum(parts) + marker > experiment.model.max_length:
             raise UserError(
                 f"The scaling {config.name!r} may reach {' + '.join(map(str, parts))} + {marker} tokens (max_prompt + "
@@ -72,12 +83,24 @@ def check_markers(experiment: Experiment, tokenizer: Tokenizer) -> None:
             )
 
 
+def check_labels(experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """Raise `UserError` where a label that policies write, or are kept from, is more than one token."""
+    for name, stage in zip(experiment.stage_names, experiment.stages, strict=True):
+        for label in stage.marks if isinstance(stage, return_conditioned.Config) else ():
+            if (size := len(tokenizer.encode(label))) != 1:
+                raise UserError(
+                    f"The label {label!r} of stage {name!r} is {size} tokens of this tokenizer, and must be one: "
+                    "choose a single ASCII character, such as '!', or make it one of the tokenizer's symbols."
+                )
+
+
 def check_prompts(experiment: Experiment, tokenizer: Tokenizer) -> None:
     """Raise `UserError` unless problems fit the prompt and the checker: all of them where they are not endless."""
     problems = _shown_problems(experiment, whole_epoch=True)
-    labels = [stage.labels.texts for stage in experiment.stages if isinstance(stage, return_conditioned.Config)]
+    labels = [stage.suffixes for stage in experiment.stages if isinstance(stage, return_conditioned.Config)]
     for suffix in {"", *itertools.chain(*labels)}:
-        encode_prompts(tokenizer, with_suffix(problems, suffix), max_prompt=experiment.max_prompt)
+        shown = with_suffix(problems, suffix)
+        encode_prompts(tokenizer, shown, max_prompt=experiment.max_prompt, prompts=experiment.prompts)
     experiment.checker.encode_truth(problems)
 
 

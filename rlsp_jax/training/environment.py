@@ -44,7 +44,7 @@ def keep_freed_memory() -> bool:
 
 def versions() -> dict[str, str]:
     """The versions that decide what a run computes."""
-    names = ("rlsp_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece", "numpy")
+    names = ("rlsp_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "sentencepiece", "tokenizers", "numpy")
     return {"python": platform.python_version()} | {name: _version(name) for name in names}
 
 

@@ -68,9 +68,7 @@ def evaluate_run(run: Run, config: Eval) -> dict[str, Any]:
     """The run's summary as a JSON object, with its newest policy evaluated anew in place of its last results."""
     index, step, policy = load_policy(run)
     name = run.experiment.stage_names[index]
-    results, _ = run.evaluator(config, run.prompt_suffix(index))(
-        policy, key_of(run.key, config.name, 0), stage=name, step=step
-    )
+    results, _ = run.asked(config, index)(policy, key_of(run.key, config.name, 0), stage=name, step=step)
     evals = {row["level"]: row for row in run.result_rows(results)}
     summary = read_json(run.workdir / SUMMARY_FILE) if is_finished(run.workdir) else to_row(make_summary(run))
     *earlier, newest = summary["stages"][: index + 1]
@@ -94,10 +92,10 @@ def make_think_fn(run: Run, policy: Params, sampling: SamplingConfig, *, suffix:
 
     `suffix` is what the policy is shown after a question.
     """
-    begin, go_on = make_stream_fns(run.model, sampling, eos_id=run.tokenizer.eos_id, pad_id=run.tokenizer.pad_id)
     temperature = jnp.float32(sampling.temperature)
     rows = row_shards(run.mesh)  # the same prompt in each; one is shown
-    responder = run.responder(sampling, rows)
+    responder, ids = run.responder(sampling, rows), run.tokenizer
+    begin, go_on = make_stream_fns(run.model, responder.sampling, eos_id=ids.eos_id, pad_id=ids.pad_id)
 
     def think(question: str, *, sample: int = 0) -> Iterator[tuple[str, Outcome | None]]:
         problem = run.experiment.problems.parse(question)

@@ -103,7 +103,8 @@ def split(draws: Sequence[Draw], heldout_share: float) -> tuple[list[Draw], list
 
 def pack_judged(run: Run, config: outcome_model.Config, draws: Sequence[Draw]) -> JudgedBatch:
     """Responses with their questions and verdicts, packed; numpy arrays `[rows, max_prompt + max_response]`."""
-    pairs = [(run.tokenizer.encode(draw.question), draw.tokens) for draw in draws]
+    prompts = run.experiment.prompts
+    pairs = [(prompts.prompt(run.tokenizer, draw.question), draw.tokens) for draw in draws]
     length = run.experiment.max_prompt + config.sampling.max_response
     packed = pack_ids(pairs, length=length, pad_id=run.tokenizer.pad_id)
     counts = np.asarray(packed.segments).max(axis=1)

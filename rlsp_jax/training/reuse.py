@@ -14,9 +14,10 @@ from rlsp_jax.records import METRICS_FILE, read_rows, write_rows
 from rlsp_jax.training.config import Experiment, Stage
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stages import init_state
-from rlsp_jax.training.workdir import TOKENIZER, load_from_workdir, stage_end, stage_folder
+from rlsp_jax.training.workdir import load_from_workdir, stage_end, stage_folder, tokenizer_files
 
-SHARED = ("seed", "tokenizer", "problems", "max_prompt", "mesh")  # what decides a first stage, beside the stage itself
+# what decides a first stage, beside itself
+SHARED = ("seed", "weights", "tokenizer", "prompts", "problems", "max_prompt", "mesh")
 JUDGES = ("checker", "verifier", "effort_judge")  # what decides a stage that draws responses, beside these
 TRUNK = ("value_heads", "value_trunk", "value_hidden")  # fields of the model that its policy does not depend on
 
@@ -28,7 +29,7 @@ def adopt(run: Run, other: Path) -> None:
     """
     theirs = load_from_workdir(other).experiment
     index = last_common_stage(run.experiment, theirs, other)
-    if (run.workdir / TOKENIZER).read_bytes() != (other / TOKENIZER).read_bytes():
+    if tokenizer_files(run.workdir) != tokenizer_files(other):
         raise UserError(f"The tokenizers of {run.workdir} and {other} differ, so nothing of {other} can be reused.")
     _take_rows(run, other, theirs, run.experiment.stage_names[: index + 1])
     earlier = [i for i, stage in enumerate(theirs.stages[:index]) if isinstance(stage, outcome_model.Config)]

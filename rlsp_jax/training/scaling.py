@@ -40,7 +40,7 @@ def scale(run: Run, config: Scaling, index: int, step: int, policy: Params) -> N
     run.display.note(f"scaling: {config.name}, {config.problems} problems")
     with run.spent.phase("evaluate"), run.interrupts.abortable():
         problems = with_suffix(run.experiment.problems.heldout(config.problems), run.prompt_suffix(index))
-        responder = run.responder(config.sampling, config.batch_size)
+        responder = run.responder(run.sampling(index, config.sampling), config.batch_size)
         scaler = make_scaler(config, problems, responder, run.model, run.tokenizer, run.experiment.checker)
         summarizer = summary_model(run, index, policy)
         results = scaler(policy, summarizer, key_of(run.key, config.name, 0), stage=name, step=step)

@@ -4,7 +4,17 @@ import jax
 import numpy as np
 
 from rlsp_jax.algorithms import sft
-from rlsp_jax.data import DemonstrationSource, OwnProblems, ProblemSource, Tokenizer, pack, shuffled_rows
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.data import (
+    Conversations,
+    DemonstrationSource,
+    OwnProblems,
+    ProblemSource,
+    Tokenizer,
+    pack,
+    pack_conversations,
+    shuffled_rows,
+)
 from rlsp_jax.sharding import place_rows
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stage import StageRun
@@ -36,15 +46,21 @@ def train_supervised(run: Run, index: int, config: sft.Config, params: Params) -
 
 def write_demonstrations(run: Run, config: sft.Config, first: int) -> Demonstrations:
     """All demonstrations of the stage, packed; the same ones every time, and others than those of earlier stages."""
+    prompts, length = run.experiment.prompts, config.row_length
+    if isinstance(config.demonstrations, Conversations):
+        conversations = config.demonstrations.conversations(first, config.num_demonstrations)
+        return pack_conversations(run.tokenizer, conversations, length=length, prompts=prompts)
     numbers = range(first, first + config.num_demonstrations)
     questions, responses = demonstration_texts(run.experiment.problems, config.demonstrations, numbers)
-    return pack(run.tokenizer, questions, responses, length=config.row_length)
+    return pack(run.tokenizer, questions, responses, length=length, prompts=prompts)
 
 
 def demonstration_texts(
-    source: ProblemSource, demonstrations: DemonstrationSource, numbers: range
+    source: ProblemSource, demonstrations: DemonstrationSource | Conversations, numbers: range
 ) -> tuple[list[str], list[str]]:
     """Questions of these demonstration problems and a worked response to each."""
+    if isinstance(demonstrations, Conversations):
+        raise UserError("Conversations are no responses to problems, which are needed here; only SFT imitates them.")
     if isinstance(demonstrations, OwnProblems):
         problems = demonstrations.problems(numbers.start, len(numbers))
     else:

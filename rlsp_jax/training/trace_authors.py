@@ -28,7 +28,8 @@ def open_authors(
         if policy is not None:
             run = stack.enter_context(open_trained(policy, display))
             index, _, params = load_policy(run)
-            own = PolicyGenerator(run, params, own_sampling(run.experiment), suffix=run.prompt_suffix(index))
+            sampling = run.sampling(index, own_sampling(run.experiment))
+            own = PolicyGenerator(run, params, sampling, suffix=run.prompt_suffix(index))
             attempts.append(Author(str(policy), own, "$question"))
         yield Authors(tuple(attempts), pen, pen, pen)
 

@@ -9,10 +9,28 @@ import jax
 from jax.sharding import Mesh
 
 from rlsp_jax.algorithms import sft
-from rlsp_jax.data import ArrangementTraces, Countdown, Permutations, SearchTraces, Tokenizer, load_sentencepiece
+from rlsp_jax.data import (
+    ArrangementTraces,
+    Conversations,
+    Countdown,
+    Permutations,
+    PretrainedTokenizer,
+    SearchTraces,
+    Tokenizer,
+    load_pretrained,
+    load_sentencepiece,
+)
 from rlsp_jax.evaluation import make_judge
 from rlsp_jax.sharding import make_mesh
-from rlsp_jax.training.checks import check_effort_judge, check_markers, check_prompts, check_sizes, check_vocab
+from rlsp_jax.training.checks import (
+    check_effort_judge,
+    check_labels,
+    check_markers,
+    check_prompts,
+    check_sizes,
+    check_vocab,
+    check_weights,
+)
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.experiment_file import Loaded
 from rlsp_jax.training.interrupts import Interrupts
@@ -24,7 +42,7 @@ from rlsp_jax.training.spent import Spent
 from rlsp_jax.training.stages import train_stage
 from rlsp_jax.training.summary import write_summary
 from rlsp_jax.training.supervised import demonstration_texts
-from rlsp_jax.training.workdir import TOKENIZER, locked, newest_stage, open_workdir
+from rlsp_jax.training.workdir import PRETRAINED_TOKENIZER, TOKENIZER, locked, newest_stage, open_workdir
 from rlsp_jax.types import Params
 from rlsp_jax.verifiers import VerifierPool
 
@@ -51,6 +69,8 @@ def train(
     experiment, mesh = loaded.experiment, make_mesh(loaded.experiment.mesh)
     check_sizes(experiment, mesh)
     check_effort_judge(experiment)
+    if overwrite or newest_stage(workdir, experiment) is None:
+        check_weights(experiment)
     if tensorboard:
         check_tensorboard()
     with locked(workdir):
@@ -61,6 +81,7 @@ def train(
         with interrupts.caught(), jax.set_mesh(mesh), opened as run:
             with run.spent.phase("setup"), interrupts.abortable():
                 check_prompts(experiment, run.tokenizer)
+                check_labels(experiment, run.tokenizer)
                 check_markers(experiment, run.tokenizer)
                 if reuse is not None and newest_stage(workdir, experiment) is None:
                     adopt(run, reuse)
@@ -96,7 +117,7 @@ def open_run(
         ) as pool,
         contextlib.closing(Log(workdir, tensorboard=tensorboard)) as log,
     ):
-        judge = make_judge(mesh, experiment.checker, pool, tokenizer)
+        judge = make_judge(mesh, experiment.checker, pool, tokenizer, experiment.model.vocab_size)
         yield Run(
             experiment,
             workdir,
@@ -111,19 +132,34 @@ def open_run(
 
 
 def load_tokenizer(experiment: Experiment, workdir: Path) -> Tokenizer:
-    """The workdir's tokenizer; at first start it learns from the first stage's demonstrations, else from questions."""
+    """The workdir's tokenizer. At first start a published one is copied there, and one of the run's own is trained."""
+    if isinstance(experiment.tokenizer, PretrainedTokenizer):
+        return _copied_tokenizer(experiment.tokenizer, workdir / PRETRAINED_TOKENIZER)
     path = workdir / TOKENIZER
     if path.is_file():
         return load_sentencepiece(path)
+    return experiment.tokenizer.train(_tokenizer_texts(experiment), path)
+
+
+def _copied_tokenizer(config: PretrainedTokenizer, folder: Path) -> Tokenizer:
+    """The tokenizer of a folder in the workdir, so that the run no longer needs the place that it came from."""
+    if not folder.is_dir():
+        config.load().save(folder)
+    return load_pretrained(folder)
+
+
+def _tokenizer_texts(experiment: Experiment) -> list[str]:
+    """What a tokenizer learns from: the first stage's demonstrations, else questions."""
     problems = experiment.problems
     default = {Countdown: SearchTraces(), Permutations: ArrangementTraces()}.get(type(problems))
     demonstrations = next((s.demonstrations for s in experiment.stages if isinstance(s, sft.Config)), default)
     if demonstrations is None:
-        texts = [problem.question for problem in problems.problems("train", 0, TOKENIZER_TEXTS)]
-    else:
-        pairs = zip(*demonstration_texts(problems, demonstrations, range(TOKENIZER_TEXTS)), strict=True)
-        texts = [question + response for question, response in pairs]
-    return experiment.tokenizer.train(texts, path)
+        return [problem.question for problem in problems.problems("train", 0, TOKENIZER_TEXTS)]
+    if isinstance(demonstrations, Conversations):
+        conversations = demonstrations.conversations(0, TOKENIZER_TEXTS)
+        return [message["content"] for messages in conversations for message in messages]
+    pairs = zip(*demonstration_texts(problems, demonstrations, range(TOKENIZER_TEXTS)), strict=True)
+    return [question + response for question, response in pairs]
 
 
 def run_stages(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from rlsp_jax.checkpoints import has_checkpoint
 from rlsp_jax.common.describe import ABSENT, diff, flatten, to_dict
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.locks import locked_file
 from rlsp_jax.common.override import Place, is_config, locate
 from rlsp_jax.records import (
     METRICS_FILE,
@@ -26,19 +26,21 @@ from rlsp_jax.records import (
     write_json,
 )
 from rlsp_jax.training.config import Experiment
+from rlsp_jax.training.data_files import check_unchanged, digests
 from rlsp_jax.training.environment import devices, git_revision, now, versions
 from rlsp_jax.training.experiment_file import Loaded, load_experiment
 
 EXPERIMENT_FILE = "experiment.py"
 SIBLINGS = "experiment"  # other files that the experiment file imports
 CHECKPOINTS = "checkpoints"
-TOKENIZER = f"{CHECKPOINTS}/tokenizer.model"
+TOKENIZER = f"{CHECKPOINTS}/tokenizer.model"  # one that was trained here
+PRETRAINED_TOKENIZER = f"{CHECKPOINTS}/tokenizer"  # the files of a published one
 STOPPED = "stage/stopped"  # the metric of a step that became its stage's last one before the config's last
 OWN = (  # what a run writes; run.json, which makes a folder a run, goes last
     *(EXPERIMENT_FILE, SIBLINGS, SUMMARY_FILE, METRICS_FILE, "report.html"),
     *("evals", "samples", "draws", "calibration", "scaling", "grids", CHECKPOINTS, "tensorboard", RUN_FILE),
 )
-LOCK_FILE = "run.lock"  # outlives the run: removed, it would be a lock on a file that the next process does not open
+LOCK_FILE = "run.lock"  # outlives the run
 
 
 @contextlib.contextmanager
@@ -49,25 +51,20 @@ def locked(workdir: Path) -> Iterator[None]:
     """
     check_usable(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / LOCK_FILE, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another process trains in {workdir}; let it end or stop it first.") from None
-        except OSError:  # a file system without locks: training there is no less safe than it was
-            pass
+    with locked_file(workdir / LOCK_FILE, f"Another process trains in {workdir}; let it end or stop it first."):
         yield
 
 
 def open_workdir(loaded: Loaded, workdir: Path, *, overwrite: bool, reuse: Path | None = None) -> bool:
     """Make the workdir ready; True when it holds an earlier part of this very run.
 
-    Raises `UserError` when it holds a run of another config, or files that no run wrote.
+    Raises `UserError` when it holds a run of another config or of other data, or files that no run wrote.
     """
     found = is_run(workdir)
     resumed = found and not overwrite and (workdir / METRICS_FILE).exists()  # else it failed before its first step
     if resumed:
         check_same(loaded.experiment, workdir)
+        check_unchanged(loaded.experiment, read_json(workdir / RUN_FILE).get("files", {}))
     elif found:
         clear(workdir)
     else:
@@ -111,6 +108,7 @@ def write_info(loaded: Loaded, workdir: Path, reuse: Path | None = None) -> None
         devices=devices(),
         started=now(),
         reused=str(reuse or ""),
+        files=digests(experiment),
     )
     write_json(workdir / RUN_FILE, to_row(info))
 
@@ -173,6 +171,12 @@ def clear(workdir: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def tokenizer_files(workdir: Path) -> dict[str, bytes]:
+    """The files of the run's tokenizer, by their places in the workdir."""
+    places = [workdir / TOKENIZER, *(workdir / PRETRAINED_TOKENIZER).rglob("*")]
+    return {str(path.relative_to(workdir)): path.read_bytes() for path in places if path.is_file()}
 
 
 def stage_folder(workdir: Path, experiment: Experiment, index: int) -> Path:

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlsp_jax.data import Countdown, SearchTraces, pack, pack_ids
+from rlsp_jax.data import (
+    Chat,
+    Countdown,
+    Lesson,
+    SearchTraces,
+    load_pretrained,
+    pack,
+    pack_conversations,
+    pack_ids,
+    pack_lessons,
+)
+from tests.data import published
 
 LENGTH = 160
 
@@ -97,3 +108,57 @@ def test_texts_and_their_ids_are_packed_alike(tokenizer, demonstrations):
 def test_a_pair_without_a_prompt_or_too_long_for_a_row_is_refused(pair):
     with pytest.raises(ValueError, match="for rows of 4"):
         pack_ids([pair], length=4, pad_id=0)
+
+
+# ---- in turns ------------------------------------------------------------------------------------
+
+QUESTIONS = ["What is 48/2?", "And <|im_end|> 48/3?", "6 times 7"]
+RESPONSES = ["<think>\nHalf.\n</think>\n\n24", "16", "42. Wait,\n\nyes: 42."]
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory):
+    return load_pretrained(published.qwen(tmp_path_factory.mktemp("packing")))
+
+
+def rows_of(packed):
+    """Every demonstration's ids and mask, in order."""
+    for tokens, segments, mask in zip(*packed, strict=True):
+        for number in range(1, segments.max() + 1):
+            yield tokens[segments == number].tolist(), mask[segments == number].tolist()
+
+
+def test_demonstrations_in_turns_are_prompts_and_responses_joined_as_ids(qwen):
+    chat = Chat(before="Problem: ")
+    packed = pack(qwen, QUESTIONS, RESPONSES, length=160, prompts=chat)
+    expected = []
+    for question, response in zip(QUESTIONS, RESPONSES, strict=True):
+        prompt, said = chat.prompt(qwen, question), chat.response(qwen, response)
+        expected.append(([*prompt, *said], [False] * len(prompt) + [True] * len(said)))
+    assert list(rows_of(packed)) == expected
+    assert all(ids[-1] == qwen.conventions.controls["<|im_end|>"] for ids, _ in expected)
+
+
+def test_of_packed_conversations_the_assistants_tokens_are_counted(qwen):
+    turns = [
+        {"role": role, "content": text}
+        for pair in zip(QUESTIONS, RESPONSES, strict=True)
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+    conversations = [turns[:2], turns, turns[2:]]
+    packed = pack_conversations(qwen, conversations, length=240, prompts=Chat())
+    lessons = [Chat().conversation(qwen, messages) for messages in conversations]
+    assert list(rows_of(packed)) == [(lesson.ids, lesson.learned) for lesson in lessons]
+    texts = [qwen.decode(tokens[mask].tolist()) for tokens, mask in zip(packed.tokens, packed.mask, strict=True)]
+    assert "".join(texts) == "".join([RESPONSES[0], *RESPONSES, *RESPONSES[1:]])
+    with pytest.raises(
+        ValueError, match=r"^The conversation that begins 'What is 48/2\?' has \d+ tokens, more than row_"
+    ):
+        pack_conversations(qwen, conversations, length=60, prompts=Chat())
+
+
+@pytest.mark.parametrize("lesson", [Lesson([], []), Lesson([4], [True]), Lesson([4] * 5, [False] * 5)])
+def test_a_lesson_that_begins_learned_or_does_not_fit_is_refused(lesson):
+    """What stands before its first token in a row is another's."""
+    with pytest.raises(ValueError, match="for rows of 4, or its first one is learned"):
+        pack_lessons([lesson], length=4, pad_id=0)

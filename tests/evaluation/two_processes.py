@@ -5,7 +5,7 @@ import sys
 import jax
 import numpy as np
 
-from rlsp_jax.data import parse_question
+from rlsp_jax.data import Conventions, parse_question
 from rlsp_jax.evaluation import Responder, make_judge
 from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.models import ActorCritic, nano
@@ -22,9 +22,12 @@ class Bytes:
 
     vocab_size, eos_id, pad_id = 258, 256, 257
     id_to_bytes = [*(bytes([byte]) for byte in range(256)), b"", b""]
+    conventions = Conventions("bytes")
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
+
+    encode_marked = encode
 
     def decode(self, ids: list[int]) -> str:
         return bytes(i for i in ids if i < 256).decode()

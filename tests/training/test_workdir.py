@@ -1,5 +1,6 @@
 """A workdir is a new one, the same run again, or refused; nothing in it is lost that was not asked for."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.data import JSONLDemonstrations
 from rlsp_jax.records import check_run, is_run, read_json, write_json
 from rlsp_jax.training import load_experiment
 from rlsp_jax.training import workdir as module
@@ -49,6 +51,42 @@ def test_the_same_config_goes_on(loaded, tmp_path):
     before = read_json(tmp_path / "run.json")
     assert open_workdir(loaded, tmp_path, overwrite=False) is True
     assert read_json(tmp_path / "run.json") == before and (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.fixture
+def from_file(loaded, tmp_path):
+    """An experiment whose demonstrations stand in a file."""
+    path = tmp_path / "traces.jsonl"
+    path.write_text('{"question": "1 + 1?", "response": "2"}\n')
+    first, *others = loaded.experiment.stages
+    stages = (dataclasses.replace(first, demonstrations=JSONLDemonstrations(path)), *others)
+    return loaded._replace(experiment=dataclasses.replace(loaded.experiment, stages=stages)), path
+
+
+def test_a_run_whose_data_file_has_changed_does_not_go_on(from_file, tmp_path):
+    told, path = from_file
+    folder, before = begin(told, tmp_path / "run"), path.read_text()
+    assert open_workdir(told, folder, overwrite=False) is True
+    path.write_text(before.replace("2", "3"))
+    with pytest.raises(
+        UserError, match=r"traces\.jsonl has changed since this run began, so going on would learn from"
+    ):
+        open_workdir(told, folder, overwrite=False)
+    path.write_text(before)
+    assert open_workdir(told, folder, overwrite=False) is True
+    path.unlink()  # whoever needs it will say so
+    assert open_workdir(told, folder, overwrite=False) is True
+    path.write_text("")
+    assert open_workdir(told, folder, overwrite=True) is False  # another run, of what the file holds now
+
+
+def test_a_run_from_before_data_files_were_recorded_goes_on(from_file, tmp_path):
+    told, _ = from_file
+    folder = begin(told, tmp_path / "run")
+    info = read_json(folder / "run.json")
+    assert len(info.pop("files")) == 1
+    write_json(folder / "run.json", info)
+    assert open_workdir(told, folder, overwrite=False) is True
 
 
 def test_a_field_that_the_run_does_not_know_may_hold_its_default_and_nothing_else(loaded, tmp_path):
