@@ -1,10 +1,116 @@
-"""Rotary positions, the key-value cache and grouped-query attention, as functions of arrays."""
+"""Grouped-query attention: of whole sequences, by one of several implementations, and of one token against a cache.
 
+Whole sequences are given with `segments`, which number the sequences packed into a row from 1 (0 is padding); each
+place attends to its own segment up to itself. A Boolean `segments` says more: that every row holds one run of tokens.
+"""
+
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from rlsp_jax.common.errors import UserError
+from rlsp_jax.models.blockwise import blockwise
+from rlsp_jax.models.cudnn import lengths_attention
+
+Queries = Float[Array, "batch time heads head_dim"]
+Keys = Float[Array, "batch time kv_heads head_dim"]
+Segments = Int[Array, "batch time"] | Bool[Array, "batch time"]
+
+LONG = 256  # places: from here on `Auto` does not hold a score for every pair of them
+HALVES = (jnp.bfloat16, jnp.float16)
+LANES = 128  # of a TPU: the blocks of its kernel are multiples of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """All scores at once: `[batch, heads, time, time]` in memory."""
+
+    def __call__(self, queries: Queries, keys: Keys, values: Keys, segments: Segments) -> Queries:
+        return attend(queries, to_cache(keys, values), causal_mask(segments.astype(jnp.int32)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Blockwise:
+    """`block` queries against `block` keys at a time; memory grows with time, not with its square. On any device."""
+
+    block: int = 128
+
+    def __post_init__(self):
+        if self.block < 1:
+            raise UserError(f"The block of model.attention is {self.block}; it must be at least 1.")
+
+    def __call__(self, queries: Queries, keys: Keys, values: Keys, segments: Segments) -> Queries:
+        block = min(self.block, queries.shape[1])
+        return blockwise(queries, keys, values, segments.astype(jnp.int32), block)
+
+
+@dataclasses.dataclass(frozen=True)
+class CuDNN:
+    """cuDNN's fused kernel on NVIDIA GPUs, in half precision; `Blockwise` where sequences are packed into rows."""
+
+    def __call__(self, queries: Queries, keys: Keys, values: Keys, segments: Segments) -> Queries:
+        _need("CuDNN", "gpu", "an NVIDIA GPU")
+        if queries.dtype not in HALVES:
+            raise UserError(
+                f"model.attention = CuDNN() computes in half precision, not in {queries.dtype}; set model.dtype to "
+                "'bfloat16' or 'float16', or take Auto()."
+            )
+        if queries.shape[-1] % 8 or queries.shape[-1] > 128:
+            raise UserError(
+                f"model.attention = CuDNN() needs a head_dim that is a multiple of 8 and at most 128, but "
+                f"model.head_dim is {queries.shape[-1]}; take Auto()."
+            )
+        if segments.dtype != bool:
+            return Blockwise()(queries, keys, values, segments)
+        return lengths_attention(queries, keys, values, segments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Splash:
+    """JAX's Pallas kernel on TPUs, `block` queries against `block` keys at a time."""
+
+    block: int = 512
+
+    def __post_init__(self):
+        if self.block < 1 or self.block % LANES:
+            raise UserError(f"The block of model.attention is {self.block}; Splash() needs a multiple of {LANES}.")
+
+    def __call__(self, queries: Queries, keys: Keys, values: Keys, segments: Segments) -> Queries:
+        _need("Splash", "tpu", "a TPU")
+        from rlsp_jax.models.splash import splash  # Pallas takes half a second to load, and only TPUs need it
+
+        return splash(queries, keys, values, segments.astype(jnp.int32), self.block)
+
+
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """The device's own kernel where it fits; else `Blockwise` for long rows and `Plain` for short ones."""
+
+    def __call__(self, queries: Queries, keys: Keys, values: Keys, segments: Segments) -> Queries:
+        return self.choose(jax.default_backend(), queries, segments)(queries, keys, values, segments)
+
+    def choose(self, platform: str, queries: Queries, segments: Segments) -> "Plain | Blockwise | CuDNN | Splash":
+        """What these arrays are computed with on a platform, which is named as JAX names it."""
+        _, time, _, head_dim = queries.shape
+        if platform == "gpu" and queries.dtype in HALVES and segments.dtype == bool and head_dim in (64, 128):
+            return CuDNN()
+        if platform == "tpu" and time >= LANES and head_dim % 64 == 0:
+            return Splash()
+        return Plain() if time < LONG else Blockwise()
+
+
+Implementation = Plain | Blockwise | CuDNN | Splash | Auto
+
+
+def _need(name: str, platform: str, device: str) -> None:
+    if jax.default_backend() != platform:
+        raise UserError(
+            f"model.attention = {name}() needs {device}, but this process computes on {jax.default_backend()}; "
+            "take Auto(), which finds what fits."
+        )
 
 
 class LayerCache(NamedTuple):
@@ -12,16 +118,6 @@ class LayerCache(NamedTuple):
 
     keys: Float[Array, "*layers batch kv_heads head_dim columns"]
     values: Float[Array, "*layers batch kv_heads columns head_dim"]
-
-
-def rotate(x: Float[Array, "batch time heads head_dim"], positions: Int[Array, "batch time"], *, theta: float):
-    """Rotary position embedding (Su et al., 2104.09864), halves convention; angles in float32."""
-    half = x.shape[-1] // 2
-    frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angles = positions[..., None, None].astype(jnp.float32) * frequencies
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
-    left, right = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
-    return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1).astype(x.dtype)
 
 
 def attend(

@@ -11,39 +11,6 @@ from hypothesis import strategies as st
 import rlsp_jax
 from rlsp_jax.models import attention, positions
 
-ROTATE = jax.jit(attention.rotate, static_argnames="theta")
-HEAD_DIM = 8
-
-
-def turned(vector, place):
-    """One vector at one position."""
-    x = jnp.asarray(vector, jnp.float32)[None, None, None]
-    return ROTATE(x, jnp.full((1, 1), place, jnp.int32), theta=100.0)[0, 0, 0]
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200), st.integers(0, 1000))
-def test_a_rotated_product_depends_on_the_distance_only(i, j, shift, seed):
-    query, key = np.random.default_rng(seed).normal(size=(2, HEAD_DIM))
-    here = turned(query, i) @ turned(key, j)
-    there = turned(query, i + shift) @ turned(key, j + shift)
-    np.testing.assert_allclose(here, there, atol=2e-4)
-
-
-def test_a_rotation_keeps_lengths_and_place_0_is_no_rotation():
-    vector = np.random.default_rng(0).normal(size=HEAD_DIM)
-    np.testing.assert_allclose(turned(vector, 0), vector, rtol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(turned(vector, 37)), np.linalg.norm(vector), rtol=1e-5)
-    assert np.abs(turned(vector, 1) - vector).max() > 0.1
-
-
-def test_places_far_away_stay_exact_in_bfloat16():
-    """Angles are taken in float32: at place 1000 a bfloat16 angle would be off by whole radians."""
-    vector = np.random.default_rng(0).normal(size=HEAD_DIM)
-    x = jnp.asarray(vector, jnp.bfloat16)[None, None, None]
-    rough = ROTATE(x, jnp.full((1, 1), 1001, jnp.int32), theta=100.0)
-    np.testing.assert_allclose(rough[0, 0, 0].astype(jnp.float32), turned(vector, 1001), atol=0.05)
-
 
 def test_a_place_that_may_see_nothing_gets_0_and_passes_no_nan():
     rng = np.random.default_rng(0)
