@@ -2,7 +2,7 @@
 
 Cobbe et al. 2021 (2110.14168), §4: a verifier trained on the policy's own samples, by the correctness of their final
 answers alone, with the loss at every token of the response; Havrilla et al. 2024 (2403.04642) pay by it and rerank with
-it. Its trunk begins as a copy of the policy, which stays as it is.
+it. Its trunk begins as a copy of the policy, which stays as it is; of a policy with adapters it learns adapters only.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_sta
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_sum
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.models import OutcomeModel, init_outcome_model
-from rlsp_jax.optim import AdamW, make_optimizer
+from rlsp_jax.models import OutcomeModel, init_outcome_model, learned
+from rlsp_jax.optim import AdamW, Optimizer, make_optimizer
 from rlsp_jax.schedules import Cosine
 from rlsp_jax.types import JudgedBatch, Params, TrainState
 
@@ -40,7 +40,7 @@ class Config:
     num_steps: int = 400
     batch_size: int = 8  # rows of one step; each has room for the longest prompt and response, or for several
     micro_batches: int = 1
-    optimizer: AdamW = AdamW(Cosine(5e-4, 400, warmup_steps=20))
+    optimizer: Optimizer = AdamW(Cosine(5e-4, 400, warmup_steps=20))
     validate_every: int = 100  # steps between looks at the held-out problems; the last step is looked at always
     bins: int = 10  # of the reliability diagram
     max_bad_steps: int = 5  # non-finite updates in a row that stop the run
@@ -76,7 +76,7 @@ class Config:
 def init_state(config: Config, params: Params) -> TrainState:
     """The state before the first step: beside the policy and its critics, which never change, the outcome model."""
     outcome = init_outcome_model(params["policy"])
-    return first_state({**params, NAME: outcome}, _optimizer(config).init({NAME: outcome}))
+    return first_state({**params, NAME: outcome}, _optimizer(config).init(learned({NAME: outcome})))
 
 
 def _optimizer(config: Config):

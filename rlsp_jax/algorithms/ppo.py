@@ -24,8 +24,8 @@ from rlsp_jax.common.masked import masked_mean, masked_sum, masked_var
 from rlsp_jax.common.trees import choose, copy, take_rows
 from rlsp_jax.data import Selection
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.models import ActorCritic
-from rlsp_jax.optim import AdamW, make_optimizer
+from rlsp_jax.models import ActorCritic, learned, with_learned
+from rlsp_jax.optim import AdamW, Optimizer, make_optimizer
 from rlsp_jax.rewards import Normalization, Stream, init_memory
 from rlsp_jax.rl import approx_kl, clip_fraction, clipped_surrogate, clipped_value_loss
 from rlsp_jax.schedules import Constant, Schedule
@@ -70,8 +70,8 @@ class Config:
     micro_batches: int = 1  # equal parts of a minibatch, of like length each, accumulated
     target_kl: float | None = None  # the rest of the step is skipped once a minibatch is further away; None: never
     value_warmup_steps: int = 0  # first steps in which only the critics learn
-    optimizer: AdamW = AdamW(Constant(2e-4))  # the policy's
-    value_optimizer: AdamW = AdamW(Constant(3e-3))  # the critics'
+    optimizer: Optimizer = AdamW(Constant(2e-4))  # the policy's
+    value_optimizer: Optimizer = AdamW(Constant(3e-3))  # the critics'
     max_logp_gap: float = 0.05  # sampler and learner may differ by this much (mean absolute nats), no more
     max_bad_steps: int = 5  # non-finite updates in a row that stop the run
 
@@ -128,11 +128,15 @@ class Config:
 
 
 def init_state(config: Config, params: Params) -> TrainState:
-    """The state before the first step: the reference is a copy of the policy, and so is a critic's own trunk."""
+    """The state before the first step: the reference is a copy of the policy, and so is a critic's own trunk.
+
+    Where the policy is adapters of a base, so are they, and all share the one base.
+    """
     if "trunk" in params["value"]:
-        params = params | {"value": params["value"] | {"trunk": copy(params["policy"])}}
-    reference = copy(params["policy"]) if config.kl is not None else ()
-    return first_state(params, _optimizer(config).init(params), reference=reference, memory=init_memory(config.streams))
+        params = params | {"value": params["value"] | {"trunk": copy(learned(params["policy"]))}}
+    reference = copy(learned(params["policy"])) if config.kl is not None else ()
+    opt_state = _optimizer(config).init(learned(params))
+    return first_state(params, opt_state, reference=reference, memory=init_memory(config.streams))
 
 
 def _optimizer(config: Config):
@@ -190,8 +194,9 @@ def _score_rows(model: ActorCritic, config: Config, heads: tuple[int, ...], stat
         learner, _, values = _forward(model, config, heads, state.params, tokens, mask, response)
         if config.kl is None:
             return learner, values
-        hidden = model.hidden(state.reference, tokens, mask)
-        return learner, values, response_logprobs(model, config.sampling, state.reference, hidden, response)[0]
+        reference = with_learned(state.params["policy"], state.reference)
+        hidden = model.hidden(reference, tokens, mask)
+        return learner, values, response_logprobs(model, config.sampling, reference, hidden, response)[0]
 
     parts = config.rows // (config.minibatch_size // config.micro_batches)
     learner, values, *reference = map_rollout(part, rollout, parts, by_length=config.micro_batches > 1)
@@ -242,7 +247,8 @@ def make_update_fn(model: ActorCritic, config: Config, heads: tuple[int, ...]) -
         (state, _), (metrics, taken) = jax.lax.scan(one_minibatch, (state, jnp.zeros((), bool)), indices)
         step = state.step + 1
         if config.kl is not None:
-            state = state._replace(reference=config.reference.update(state.reference, state.params["policy"], step))
+            policy = learned(state.params["policy"])
+            state = state._replace(reference=config.reference.update(state.reference, policy, step))
         means = {name: masked_mean(values, taken) for name, values in metrics.items()}
         about = {
             "policy/updates": taken.sum().astype(jnp.float32),
@@ -264,7 +270,7 @@ def _frozen(config: Config, state: TrainState) -> Params | None:
         return None
     warming = state.step < config.value_warmup_steps
     still = {"policy": warming, "value": jnp.zeros((), bool)}
-    return {name: jax.tree.map(lambda _, part=name: still[part], tree) for name, tree in state.params.items()}
+    return {name: jax.tree.map(lambda _, part=name: still[part], tree) for name, tree in learned(state.params).items()}
 
 
 def loss(model: ActorCritic, config: Config, heads, params: Params, batch: Experience, *, step, counts):

@@ -13,7 +13,10 @@ from rlsp_jax.types import Params
 
 @runtime_checkable
 class Reference(Protocol):
-    """`update(reference, policy, step)` is the reference to use after `step` policy updates."""
+    """`update(reference, policy, step)` is the reference to use after `step` policy updates.
+
+    Both are what is learned of a policy: where it has adapters, those, and the base is not copied.
+    """
 
     def update(self, reference: Params, policy: Params, step: jax.Array) -> Params: ...
 

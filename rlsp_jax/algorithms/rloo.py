@@ -31,8 +31,8 @@ from rlsp_jax.common.masked import masked_mean, masked_sum
 from rlsp_jax.common.trees import copy, take_rows
 from rlsp_jax.data import Selection
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.models import ActorCritic
-from rlsp_jax.optim import AdamW, make_optimizer
+from rlsp_jax.models import ActorCritic, learned, with_learned
+from rlsp_jax.optim import AdamW, Optimizer, make_optimizer
 from rlsp_jax.rewards import Stream, init_memory
 from rlsp_jax.rl import approx_kl, clip_fraction, clipped_surrogate, leave_one_out, policy_gradient
 from rlsp_jax.schedules import Constant, Schedule
@@ -107,7 +107,7 @@ class Config:
     epochs: int = 1  # passes over a step's rollouts
     minibatch_size: int | None = None  # rows of one optimizer step; None: all of them
     micro_batches: int = 1  # equal parts of a minibatch, of like length each, accumulated
-    optimizer: AdamW = AdamW(Constant(2e-4))
+    optimizer: Optimizer = AdamW(Constant(2e-4))
     max_logp_gap: float = 0.05  # sampler and learner may differ by this much (mean absolute nats), no more
     max_bad_steps: int = 5  # non-finite updates in a row that stop the run
 
@@ -199,9 +199,10 @@ def dr_grpo(*, sampling: SamplingConfig, **fields: Any) -> Config:
 
 
 def init_state(config: Config, params: Params) -> TrainState:
-    """The state before the first step; the reference is a copy of the policy."""
-    reference = copy(params["policy"]) if config.kl is not None else ()
-    return first_state(params, _optimizer(config).init(params), reference=reference, memory=init_memory(config.streams))
+    """The state before the first step; the reference is a copy of the policy, or of its adapters if it has a base."""
+    reference = copy(learned(params["policy"])) if config.kl is not None else ()
+    opt_state = _optimizer(config).init(learned(params))
+    return first_state(params, opt_state, reference=reference, memory=init_memory(config.streams))
 
 
 def _optimizer(config: Config):
@@ -274,7 +275,8 @@ def _score_rows(model: ActorCritic, config: Config, state: TrainState, rollout: 
         learner, _ = _forward(model, config, state.params["policy"], tokens, mask, response)
         if config.kl is None:
             return (learner,)
-        return learner, _forward(model, config, state.reference, tokens, mask, response)[0]
+        reference = with_learned(state.params["policy"], state.reference)
+        return learner, _forward(model, config, reference, tokens, mask, response)[0]
 
     parts = config.rows // (config.update_rows // config.micro_batches)
     learner, *reference = map_rollout(part, rollout, parts, by_length=config.micro_batches > 1)
@@ -322,7 +324,8 @@ def make_update_fn(model: ActorCritic, config: Config) -> Callable:
         state, metrics = jax.lax.scan(one_minibatch, state, indices)
         step = state.step + 1
         if config.kl is not None:
-            state = state._replace(reference=config.reference.update(state.reference, state.params["policy"], step))
+            policy = learned(state.params["policy"])
+            state = state._replace(reference=config.reference.update(state.reference, policy, step))
         about = {
             "policy/updates": jnp.float32(len(indices)),
             "policy/learning_rate": config.optimizer.learning_rate(state.step),

@@ -11,9 +11,9 @@ import optax
 from rlsp_jax.algorithms.gradients import accumulate, apply_gradients, first_state
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.masked import masked_sum
-from rlsp_jax.data import DemonstrationSource
-from rlsp_jax.models import ActorCritic, token_logprobs
-from rlsp_jax.optim import AdamW, make_optimizer
+from rlsp_jax.data import Conversations, DemonstrationSource
+from rlsp_jax.models import ActorCritic, learned, token_logprobs
+from rlsp_jax.optim import AdamW, Optimizer, make_optimizer
 from rlsp_jax.schedules import Cosine
 from rlsp_jax.types import Demonstrations, Params, TrainState
 
@@ -23,7 +23,7 @@ class Imitation(Protocol):
     """What an update asks of whoever imitates: this stage, or one that imitates its own responses."""
 
     @property
-    def optimizer(self) -> AdamW: ...
+    def optimizer(self) -> Optimizer: ...
 
     @property
     def micro_batches(self) -> int: ...
@@ -35,13 +35,13 @@ class Config:
 
     kind: ClassVar[str] = "sft"
 
-    demonstrations: DemonstrationSource
+    demonstrations: DemonstrationSource | Conversations
     num_steps: int = 3000
     batch_size: int = 4  # rows of one step
     row_length: int = 160  # tokens of a row; demonstrations are packed into it
     num_demonstrations: int = 20_000  # written once, packed once, then drawn in a new order each epoch
     micro_batches: int = 1
-    optimizer: AdamW = AdamW(Cosine(3e-3, 3000, warmup_steps=50))
+    optimizer: Optimizer = AdamW(Cosine(3e-3, 3000, warmup_steps=50))
     max_bad_steps: int = 5  # non-finite updates in a row that stop the run
 
     def __post_init__(self):
@@ -63,7 +63,7 @@ class Config:
 
 def init_state(config: Imitation, params: Params) -> TrainState:
     """The state before the first step."""
-    return first_state(params, _optimizer(config).init(params))
+    return first_state(params, _optimizer(config).init(learned(params)))
 
 
 def _optimizer(config: Imitation):

@@ -65,6 +65,8 @@ def combine(combination, channels, rewards, values, valid, step, group):
             returns.append([r for _, r in pairs])
         return total, returns, [all(v[i] for v in valid) for i in rows], valid
     mixed = [sum(w * rewards[k][i] for k, w in enumerate(weights)) for i in rows]
+    if combination.clip is not None:
+        mixed = [np.asarray([min(max(r, -combination.clip), combination.clip) for r in row]) for row in mixed]
     known = [all(v[i] for v in valid) for i in rows]
     pairs = [gae(mixed[i], values[0][i], combination.gamma, combination.lam) for i in rows]
     advantages = normalize(combination.normalization, [a for a, _ in pairs], mixed, known, group)

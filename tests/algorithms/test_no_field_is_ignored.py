@@ -64,6 +64,7 @@ SHARED = {
     "sampling.top_p": 0.8,
     "sampling.min_p": 0.2,
     "sampling.stop_ids": (7,),
+    "sampling.suppress": (3,),
     "select": Difficulty(candidates=8, samples=2),
     "streams.0.name": "other",
     "streams.0.kernel.correct": 2.0,
@@ -83,6 +84,7 @@ SHARED = {
     "optimizer.eps": 1e-6,
     "optimizer.weight_decay": 0.1,
     "optimizer.clip_norm": None,
+    "optimizer.first_moment": "bfloat16",
     "max_logp_gap": 0.01,
     "max_bad_steps": 2,
 }
