@@ -4,6 +4,7 @@ from setuptools import find_packages, setup
 
 # TFDS 4.9.10 imports importlib_resources without requiring it, and array_record on Linux only.
 DATA = ["tensorflow-datasets>=4.9.10", "array_record>=0.8.1", "importlib_resources>=6.4"]
+HF = ["huggingface_hub>=0.30", "jinja2>=3.1", "tokenizers>=0.21"]
 JUDGE = ["httpx>=0.27,<1"]
 REPORT = ["jinja2>=3.1", "matplotlib>=3.9"]
 TENSORBOARD = ["tensorboardX>=2.6.2.2"]
@@ -29,6 +30,7 @@ setup(
         "optax>=0.2.6",
         "orbax-checkpoint>=0.11.32",
         "sentencepiece>=0.2.3",
+        "safetensors>=0.5",
         "numpy>=2.0",
         "mpmath>=1.3",
         "rich>=13.7",
@@ -38,13 +40,14 @@ setup(
     extras_require={
         "tpu": ["jax[tpu]"],
         "cuda": ["jax[cuda12]"],  # drivers from 525 on; on CUDA 13 cuDNN attention still fails (jax#32430)
-        "hf": ["safetensors", "tokenizers", "jinja2>=3.1"],
+        "hf": HF,  # checkpoints of other people: their weights, tokenizers and chat templates
         "data": DATA,  # GSM8K and MATH through TFDS; files in a folder and JSONL need none of it
         "judge": JUDGE,
         "report": REPORT,
         "tensorboard": TENSORBOARD,
         "dev": [
             *DATA,
+            *HF,
             *JUDGE,
             *REPORT,
             *TENSORBOARD,

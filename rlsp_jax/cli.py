@@ -1,4 +1,4 @@
-"""The command line: `rlsp train | evaluate | sample | verify | demonstrations | report | compare | config`.
+"""The command line: `rlsp train | evaluate | sample | verify | demonstrations | report | compare | convert | config`.
 
 A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with everything saved. What a command does
 not need is not imported: `rlsp --help` and `rlsp report` start without JAX.
@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -165,6 +165,7 @@ def sample(
         if temperature is not None:
             sampling = dataclasses.replace(sampling, temperature=temperature)
         index, _, policy = load_policy(run)
+        sampling = run.sampling(index, sampling)
         think = make_think_fn(run, policy, sampling, suffix=run.prompt_suffix(index), seed=seed)
         if problem is not None:
             _think(console, think, problem, samples)
@@ -361,6 +362,47 @@ def compare(
     if len(different) < 2:
         raise UserError("There is nothing to compare; give at least two different workdirs.")
     print(f"Comparison: {write_comparison(different, output, figures)}")
+
+
+@app.command
+def convert(
+    direction: Annotated[Positional[Literal["import", "export"]], arg(metavar="import|export")],
+    source: Annotated[Positional[str], arg(metavar="SOURCE")],
+    /,
+    out: Annotated[Path, arg(metavar="FOLDER")],
+    revision: Annotated[str | None, arg(metavar="NAME")] = None,
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    adapter: Flag = False,
+) -> None:
+    """Bring a published checkpoint into the form that many machines read at once, or a trained policy into that of
+    transformers.
+
+    Args:
+        direction: import reads a published checkpoint; training can also begin with it as it is. export writes a run's
+            newest policy, or what import wrote.
+        source: To import: a folder with config.json and safetensors, or a Hub id such as owner/name. To export: a run's
+            folder, or one that import wrote.
+        out: A folder that does not exist yet.
+        revision: Of a Hub id: a branch, a tag or a commit.
+        dtype: What exported weights are stored in; by default as in the checkpoint that the policy began as.
+        adapter: Export the adapters of a run alone, as PEFT loads them, instead of merged into their base.
+    """
+    from rlsp_jax.training.convert import export, import_checkpoint
+    from rlsp_jax.training.environment import set_up_process
+
+    if direction == "import" and dtype is not None:
+        raise UserError("An import keeps the type of the weights; leave --dtype out.")
+    if adapter and (direction == "import" or dtype is not None):
+        raise UserError("--adapter exports adapters, in float32; leave --dtype out, or --adapter.")
+    if direction == "export" and revision is not None:
+        raise UserError("What is exported lies on this machine and has no revision; leave --revision out.")
+    set_up_process()
+    if direction == "import":
+        import_checkpoint(source, out, revision=revision)
+        print(f"Imported: {out}; begin a run with weights=checkpoints.Pretrained({str(out)!r}).")
+    else:
+        export(Path(source), out, dtype=dtype, adapter=adapter)
+        print(f"Exported: {out}")
 
 
 @app.command

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from rlsp_jax.common.errors import UserError
+from rlsp_jax.common.trees import path_name
 from rlsp_jax.types import PyTree
 
 ROWS = ("data", "fsdp")
@@ -102,13 +103,14 @@ def tree_shardings(mesh: Mesh, tree: PyTree, table: Table) -> PyTree:
 
     `table` maps a regular expression, which must match the end of a parameter's path, to its logical
     axes. Optimizer moments end in the path of their parameter, so one table serves both; scalars are
-    replicated, and leading axes that the line does not name (a stack of layers) are not split.
+    replicated, and so are moments with fewer axes than their parameter (a row or a column of it). Leading axes that
+    the line does not name (a stack of layers) are not split.
     """
 
     def sharding(path, leaf):
         if leaf.ndim == 0:
             return replicated(mesh)
-        name = "/".join(str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part)))) for part in path)
+        name = path_name(path)
         for pattern, axes in table:
             if re.search(f"(^|/){pattern}$", name):
                 return NamedSharding(mesh, _spec(mesh, leaf.shape, axes))
@@ -118,6 +120,8 @@ def tree_shardings(mesh: Mesh, tree: PyTree, table: Table) -> PyTree:
 
 
 def _spec(mesh: Mesh, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> PartitionSpec:
+    if len(shape) < len(axes):
+        return PartitionSpec()
     stacked = [None] * (len(shape) - len(axes))
     named = [MESH_AXES.get(axis or "") for axis in axes]
     sizes = shape[len(stacked) :]

@@ -20,7 +20,7 @@ from rlsp_jax.verifiers import Countdown
 ROOT = Path(__file__).parent.parent
 DEBUG = str(ROOT / "experiments" / "debug.py")
 TINY = ("stages.0.num_steps=2", "stages.1.num_steps=2", "evals.0.problems=16")
-COMMANDS = ("train", "evaluate", "sample", "verify", "demonstrations", "report", "compare", "config")
+COMMANDS = ("train", "evaluate", "sample", "verify", "demonstrations", "report", "compare", "convert", "config")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -113,6 +113,15 @@ def assert_one_sentence(ended: Ended, message: str) -> None:
         (("sample", ROOT, "1 2 3 = 4", "--seed", "-1"), "--seed is -1; it must be 0 or more"),
         (("report", ROOT), "is not the workdir of a run"),
         (("compare", ROOT, ROOT), "is not the workdir of a run"),
+        (
+            ("convert", "export", ROOT, "--out", "new"),
+            "is neither a run's workdir nor a folder that rlsp convert import",
+        ),
+        (("convert", "import", ROOT, "--out", ROOT), "exists already; give --out a new or an empty folder"),
+        (("convert", "import", ROOT, "--out", "new"), "has no config.json; name the folder of a published checkpoint"),
+        (("convert", "import", "./gone", "--out", "new"), "There is no folder ./gone; put the checkpoint there"),
+        (("convert", "import", ROOT, "--out", "new", "--dtype", "float32"), "An import keeps the type of the weights"),
+        (("convert", "export", ROOT, "--out", "new", "--revision", "main"), "has no revision; leave --revision out"),
         (("config", DEBUG, "--explain", "stages.1.clap"), "has no field 'clap'; did you mean 'clip'"),
     ],
 )

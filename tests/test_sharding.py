@@ -15,7 +15,7 @@ from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.random import stream as key_of
 from rlsp_jax.data import pack
 from rlsp_jax.evaluation import Responder, make_judge
-from rlsp_jax.models import AXES, ActorCritic, ModelConfig, nano
+from rlsp_jax.models import AXES, ActorCritic, Lora, ModelConfig, learned, nano
 from rlsp_jax.sharding import (
     ROWS,
     MeshConfig,
@@ -111,6 +111,7 @@ MODELS = {
     "untied with biases": nano(tie_embeddings=False, qkv_bias=True, value_heads=("a", "b"), value_hidden=8),
     "a critic of its own": nano(value_heads=("a",), value_trunk="separate"),
     "scanned": nano(scan_layers=True, qkv_bias=True, value_heads=("a",)),
+    "adapters": nano(value_heads=("a",), value_trunk="separate", lora=Lora(rank=4)),
 }
 REMEMBERING = dict(
     streams=(
@@ -135,7 +136,7 @@ def test_every_parameter_moment_and_reference_finds_its_line(config):
     state = state_shapes(config)
     shardings = tree_shardings(mesh_of((2, 2, 2)), state, AXES)
     assert jax.tree.structure(shardings) == jax.tree.structure(state)
-    policies = (shardings.params["policy"], shardings.reference)
+    policies = (learned(shardings.params["policy"]), shardings.reference)
     assert policies[0] == policies[1]
     split = [s for s in jax.tree.leaves(policies[0]) if s.spec != PartitionSpec() and any(s.spec)]
     assert len(split) > 0.5 * len(jax.tree.leaves(policies[0]))

@@ -36,3 +36,8 @@ def choose(condition, left, right):
 def copy(tree):
     """The same values in memory of their own: what is donated later never aliases them."""
     return jax.tree.map(jnp.copy, tree)
+
+
+def path_name(path) -> str:
+    """A leaf's place, as in `block_0/attention/query/kernel`."""
+    return "/".join(str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part)))) for part in path)

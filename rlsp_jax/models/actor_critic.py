@@ -1,7 +1,8 @@
 """The policy and its critics: functions of parameters, and the one door to flax.
 
 Parameters are a dict of two trees: `policy`, a transformer, and `value`, a head per name (and, with
-`value_trunk="separate"`, a transformer of its own).
+`value_trunk="separate"`, a transformer of its own). With adapters (`models.lora`) the policy is a base and its
+adapters, and a critic's own transformer is other adapters of the same base.
 """
 
 import dataclasses
@@ -12,12 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from rlsp_jax.models import attention
+from rlsp_jax.models import attention, lora
+from rlsp_jax.models.attention import Segments
 from rlsp_jax.models.config import ModelConfig
 from rlsp_jax.models.transformer import Transformer
 from rlsp_jax.types import Params, PyTree
-
-Segments = Int[Array, "batch time"] | Bool[Array, "batch time"]
 
 
 class ValueHeads(nn.Module):
@@ -50,39 +50,62 @@ class ActorCritic:
         return ValueHeads(len(self.config.value_heads), self.config.value_hidden)
 
     def init(self, key) -> Params:
-        """Fresh parameters (float32)."""
+        """Fresh parameters."""
         policy_key, trunk_key, heads_key = jax.random.split(key, 3)
         tokens = jnp.zeros((1, 2), jnp.int32)
-        inputs = (tokens, tokens, jnp.ones((1, 2, 2), bool))
-        policy = self._trunk.init(policy_key, *inputs)["params"]
+        inputs = (tokens, tokens, jnp.ones((1, 2), bool))
+        policy = self._init_trunk(policy_key, *inputs)
         value = {}
         if self.config.value_heads:
             hidden = jnp.zeros((1, 2, self.config.embed_dim))
             value["heads"] = self._heads.init(heads_key, hidden)["params"]
             if self.config.value_trunk == "separate":
-                value["trunk"] = self._trunk.init(trunk_key, *inputs)["params"]
+                value["trunk"] = lora.learned(self._init_trunk(trunk_key, *inputs))
         return {"policy": policy, "value": value}
+
+    def _init_trunk(self, key, *inputs) -> Params:
+        params = self._trunk.init(key, *inputs)["params"]
+        return params if self.config.lora is None else lora.split(params)
+
+    @cached_property
+    def bare(self) -> "ActorCritic":
+        """The same model without adapters: what a checkpoint holds."""
+        return ActorCritic(dataclasses.replace(self.config, lora=None), self.vocab_size)
+
+    def merged(self, params: Params) -> Params:
+        """The parameters of `bare` that compute the same; they share what has no adapter."""
+        if self.config.lora is None:
+            return params
+        value = params["value"]
+        if "trunk" in value:
+            value = value | {"trunk": lora.merge(self.config.lora, self._critic_trunk(params))}
+        return params | {"policy": lora.merge(self.config.lora, params["policy"]), "value": value}
+
+    def _critic_trunk(self, params: Params) -> Params:
+        return lora.with_learned(params["policy"], params["value"]["trunk"])
 
     def hidden(self, policy: Params, tokens: Int[Array, "batch time"], segments: Segments):
         """Last hidden states `[batch, time, embed]` of whole sequences.
 
         `segments` numbers the sequences packed into a row, from 1; 0 (or False) is padding. Tokens
-        see only their own segment, so a mask of one sequence per row is a valid `segments` too.
+        see only their own segment, so a mask of one sequence per row is a valid `segments` too (and, where each row
+        is one run of tokens between padding, the better one: cuDNN knows no packed rows).
         """
         return self._read(policy, tokens, segments)[0]
 
     def _read(self, policy: Params, tokens, segments):
-        segments = segments.astype(jnp.int32)
-        return self._trunk.apply({"params": policy}, tokens, positions(segments), attention.causal_mask(segments))
+        places = positions(segments.astype(jnp.int32))
+        return self._trunk.apply({"params": lora.joined(policy)}, tokens, places, segments)
 
     def head(self, policy: Params) -> Float[Array, "embed vocab"]:
         """The matrix that turns hidden states into logits."""
+        policy = lora.base_of(policy)
         return policy["embed"]["embedding"].T if self.config.tie_embeddings else policy["head"]["kernel"]
 
     def values(self, params: Params, tokens, segments, hidden) -> Float[Array, "head batch time"]:
         """Values of the state *after* each token; `hidden` are the policy's states of the same tokens."""
         if self.config.value_trunk == "separate":
-            hidden = self.hidden(params["value"]["trunk"], tokens, segments)
+            hidden = self.hidden(self._critic_trunk(params), tokens, segments)
         elif self.config.value_trunk == "detached":
             hidden = jax.lax.stop_gradient(hidden)
         values = self._heads.apply({"params": params["value"]["heads"]}, hidden)
@@ -107,7 +130,7 @@ class ActorCritic:
         `live` marks the columns to attend to, this token's own included.
         """
         hidden, cache = self._trunk.apply(
-            {"params": policy}, token[:, None], position[:, None], live[:, None], cache, column
+            {"params": lora.joined(policy)}, token[:, None], position[:, None], live[:, None], cache, column
         )
         return hidden[:, 0], cache
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from rlsp_jax.common.trees import copy
 from rlsp_jax.models.actor_critic import ActorCritic, Segments, ValueHeads
 from rlsp_jax.models.config import ModelConfig
+from rlsp_jax.models.lora import base_of
 from rlsp_jax.types import Params
 
 
@@ -43,6 +44,6 @@ class OutcomeModel:
 
 def init_outcome_model(policy: Params) -> Params:
     """What it begins with: a copy of the policy, and a head of zeros that says 1/2 of everything."""
-    embed = policy["final_norm"]["scale"].shape[-1]
+    embed = base_of(policy)["final_norm"]["scale"].shape[-1]
     head = {"kernel": jnp.zeros((embed, 1)), "bias": jnp.zeros(1)}  # of `ValueHeads`, whose kernels begin at 0 too
     return {"trunk": copy(policy), "heads": {"out": head}}

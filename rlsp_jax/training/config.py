@@ -3,8 +3,9 @@
 import dataclasses
 
 from rlsp_jax.algorithms import expert_iteration, outcome_model, ppo, return_conditioned, rloo, sft
+from rlsp_jax.checkpoints import Pretrained
 from rlsp_jax.common.errors import UserError
-from rlsp_jax.data import ProblemSource, SentencePiece
+from rlsp_jax.data import Chat, Plain, PretrainedTokenizer, ProblemSource, PromptFormat, SentencePiece
 from rlsp_jax.evaluation import Checker, Eval, Scaling
 from rlsp_jax.models import ModelConfig
 from rlsp_jax.rewards import MathChecker, needed_columns
@@ -34,7 +35,7 @@ class Experiment:
 
     name: str
     model: ModelConfig
-    tokenizer: SentencePiece
+    tokenizer: SentencePiece | PretrainedTokenizer
     problems: ProblemSource
     checker: Checker  # judges on the device
     verifier: Verifier  # judges on the host what the checker leaves undecided
@@ -42,7 +43,9 @@ class Experiment:
     evals: tuple[Eval, ...]
     scalings: tuple[Scaling, ...] = ()
     seed: int = 0
+    weights: Pretrained | None = None  # what the policy begins as; drawn at random if None
     mesh: MeshConfig = MeshConfig()
+    prompts: PromptFormat = Plain()  # how questions are shown
     max_prompt: int = 16  # tokens
     checkpoint_every: int = 20  # steps of RL between checkpoints
     verifier_workers: int = 1
@@ -61,6 +64,8 @@ class Experiment:
             if (value := vars(self)[field]) < 1:
                 raise UserError(f"{field} is {value}; it must be at least 1.")
         check_judges(self.checker, self.verifier)
+        self._check_stored()
+        self._check_prompts()
         self._check_effort_judge()
         self._check_outcome_model()
         for name, stage in zip(self.stage_names, self.stages, strict=True):
@@ -69,6 +74,29 @@ class Experiment:
             self._check_length(f"eval {config.name!r}", config.sampling.max_response)
         for config in self.scalings:
             self._check_length(f"scaling {config.name!r}", config.sampling.max_response + config.elicit_tokens)
+
+    def _check_prompts(self) -> None:
+        """A chat template comes with a checkpoint, or has to be given."""
+        own, prompts = isinstance(self.tokenizer, SentencePiece), self.prompts
+        if own and isinstance(prompts, Chat) and "{" not in (prompts.template or ""):
+            raise UserError(
+                "A tokenizer of one's own brings no chat template; write one, data.Chat(template=…), or use "
+                "prompts=data.Plain()."
+            )
+
+    def _check_stored(self) -> None:
+        """What training changes is kept in float32, and a checkpoint's critic is one without adapters."""
+        if self.model.param_dtype != "float32" and self.model.lora is None:
+            raise UserError(
+                f"model.param_dtype is {self.model.param_dtype!r}, in which small updates of what is trained are lost: "
+                "use 'float32' (model.dtype says what is computed in), or train adapters, model.lora = models.Lora()."
+            )
+        critic = self.weights is not None and self.weights.critic
+        if critic and self.model.lora is not None and self.model.value_trunk == "separate":
+            raise UserError(
+                "weights.critic brings a whole transformer, but with model.lora a separate critic is adapters of the "
+                "policy's base; leave one of the two out."
+            )
 
     def _check_effort_judge(self) -> None:
         """A judge costs time or money: it is there when it is needed, and only then."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 from rlsp_jax.algorithms.return_conditioned import Conditioned
 from rlsp_jax.behaviors.analytics import mean_behaviors
 from rlsp_jax.common.random import stream as key_of
+from rlsp_jax.common.trees import copy
 from rlsp_jax.data import Tokenizer, with_suffix
 from rlsp_jax.evaluation import Eval, Evaluator, Judge, Responder
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.models import AXES, ActorCritic, OutcomeModel
+from rlsp_jax.models import AXES, ActorCritic, OutcomeModel, learned
 from rlsp_jax.records import EvalResult, append_rows, read_rows, to_row
 from rlsp_jax.sharding import tree_shardings
 from rlsp_jax.training.config import Experiment
@@ -25,7 +26,7 @@ from rlsp_jax.training.metrics import Log
 from rlsp_jax.training.progress import Display
 from rlsp_jax.training.promise import Oracle, load_oracle, make_oracle
 from rlsp_jax.training.spent import Spent
-from rlsp_jax.training.workdir import stage_end, stage_folder
+from rlsp_jax.training.workdir import CHECKPOINTS, newest_stage, stage_end, stage_folder
 from rlsp_jax.types import Params, PyTree
 
 
@@ -58,10 +59,29 @@ class Run:
     # ---- parameters ----
 
     def init_params(self) -> Params:
-        """Fresh parameters, made where they will lie."""
+        """The parameters that a run begins with, made where they will lie.
+
+        They are fresh, but for a policy that begins as a checkpoint, whose copy a critic's own transformer is then. A
+        run that has checkpoints of its own goes on from those, and does not read the other's weights again.
+        """
+        weights = self.experiment.weights
+        if weights is None or newest_stage(self.workdir, self.experiment) is not None:
+            return self._fresh(self.model.init)
+        weights.keep_config(self.workdir / CHECKPOINTS)  # an export will be like it
+        params = weights.load(self.model.bare, self.mesh)
+        if self.model.config.lora is not None:
+            adapters = self._fresh(lambda key: self.model.init(key)["policy"]["lora"])
+            params["policy"] = {"base": params["policy"], "lora": adapters}
+        if "value" in params:
+            return params
+        value = self._fresh(lambda key: {k: tree for k, tree in self.model.init(key)["value"].items() if k != "trunk"})
+        if value and self.model.config.value_trunk == "separate":
+            value["trunk"] = copy(learned(params["policy"]))
+        return params | {"value": value}
+
+    def _fresh(self, init: Callable[[jax.Array], Params]) -> Params:
         key = key_of(self.key, "init", 0)
-        shapes = jax.eval_shape(self.model.init, key)
-        return jax.jit(self.model.init, out_shardings=tree_shardings(self.mesh, shapes, AXES))(key)
+        return jax.jit(init, out_shardings=tree_shardings(self.mesh, jax.eval_shape(init, key), AXES))(key)
 
     def place(self, state: PyTree) -> PyTree:
         """A train state on the mesh: optimizer moments and references lie as their parameters do."""
@@ -90,6 +110,15 @@ class Run:
         stage = self.experiment.stages[index]
         return stage.prompt_suffix if isinstance(stage, Conditioned) else ""
 
+    def marks(self, index: int) -> tuple[int, ...]:
+        """The labels that a stage's policy writes into its responses, as tokens, the one that is wanted last."""
+        stage = self.experiment.stages[index]
+        return tuple(self.tokenizer.encode(text)[0] for text in stage.marks) if isinstance(stage, Conditioned) else ()
+
+    def sampling(self, index: int, sampling: SamplingConfig) -> SamplingConfig:
+        """How a stage's policy is sampled from: as it says here, and never a label that is not wanted."""
+        return dataclasses.replace(sampling, suppress=(*sampling.suppress, *self.marks(index)[:-1]))
+
     # ---- responses ----
 
     def responder(self, sampling: SamplingConfig, rows: int) -> Responder:
@@ -97,14 +126,14 @@ class Run:
         key = (sampling, rows)
         if key not in self._responders:
             arguments = (self.mesh, self.model, self.judge, sampling, rows, self.experiment.max_prompt)
-            self._responders[key] = Responder(*arguments)
+            self._responders[key] = Responder(*arguments, self.experiment.prompts)
         return self._responders[key]
 
     @functools.cached_property
     def effort_grader(self) -> EffortGrader:
-        """The one grader of the run, so that the judge's budget is the run's. `UserError` without the judge's key."""
+        """The one grader of the run, whose budget is the judge's. `UserError` without the judge's key."""
         assert self.experiment.effort_judge is not None  # or the experiment would have been refused
-        return EffortGrader(self.experiment.effort_judge, self.tokenizer, self.mesh, self.display.say)
+        return EffortGrader(self.experiment.effort_judge, self.tokenizer, self.mesh, self.display.say, self.spent)
 
     @property
     def outcome_model(self) -> Oracle | None:
@@ -118,14 +147,22 @@ class Run:
         model = OutcomeModel(self.model.config, self.model.vocab_size)
         self._oracle = make_oracle(self.mesh, model, params)
 
-    def evaluator(self, config: Eval, suffix: str = "") -> Evaluator:
-        """The one evaluator of an eval whose questions end in `suffix`; it reranks once there is an outcome model."""
+    def asked(self, config: Eval, index: int) -> Evaluator:
+        """The evaluator of an eval as a stage's policy is to be asked."""
+        config = dataclasses.replace(config, sampling=self.sampling(index, config.sampling))
+        return self.evaluator(config, self.prompt_suffix(index), self.marks(index))
+
+    def evaluator(self, config: Eval, suffix: str = "", marks: tuple[int, ...] = ()) -> Evaluator:
+        """The one evaluator of an eval whose questions end in `suffix`; it reranks once there is an outcome model.
+
+        An outcome model knows no marks: it reads responses without them.
+        """
         key = (config, suffix)
         if key not in self._evaluators:
             problems = with_suffix(self.experiment.problems.heldout(config.problems), suffix)
             responder = self.responder(config.sampling, config.batch_size)
             self._evaluators[key] = Evaluator(config, problems, responder, self.experiment.verifier, mean_behaviors)
-        rank = None if self.outcome_model is None else self.outcome_model.rank
+        rank = None if self.outcome_model is None else functools.partial(self.outcome_model.rank, unread=marks)
         return dataclasses.replace(self._evaluators[key], rank=rank)
 
     # ---- records ----
@@ -147,7 +184,7 @@ class Run:
         name = self.experiment.stage_names[index]
         self.display.note(f"evaluating: {config.name}, {config.problems} problems")
         with self.spent.phase("evaluate"), self.interrupts.abortable():
-            evaluator = self.evaluator(config, self.prompt_suffix(index))
+            evaluator = self.asked(config, index)
             results, samples = evaluator(policy, key_of(self.key, config.name, 0), stage=name, step=step)
         append_rows(self.workdir / "samples" / f"{config.name}.jsonl", [to_row(sample) for sample in samples])
         overall, *by_level = self.result_rows(results)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlsp_jax.models import ActorCritic, nano
+from rlsp_jax.models import ActorCritic, LinearScaling, Llama3Scaling, nano
 
 VOCAB = 24
 
@@ -13,6 +13,9 @@ CONFIGS = {
     "untied with biases": nano(tie_embeddings=False, qkv_bias=True),
     "one kv head": nano(num_kv_heads=1),
     "scanned, untied with biases": nano(scan_layers=True, tie_embeddings=False, qkv_bias=True),
+    "Llama-3.1's rotation": nano(rope_scaling=Llama3Scaling(factor=4.0, original_length=16), rope_theta=100.0),
+    "slowed down and half turned": nano(rope_scaling=LinearScaling(3.0), rope_fraction=0.5, head_dim=12),
+    "queries and keys normalized": nano(qk_norm=True, head_dim=12, num_kv_heads=1),
 }
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rlsp_jax.models import LinearScaling
+
 
 def forward(config, policy, tokens) -> tuple[np.ndarray, np.ndarray]:
     """Last hidden states [time, embed] and logits [time, vocab] of one sequence of token ids."""
@@ -31,7 +33,9 @@ def _attention(config, weights, x) -> np.ndarray:
         name: np.einsum("te,ehd->thd", x, _array(weights[name]["kernel"])) + _array(weights[name].get("bias", 0.0))
         for name in ("query", "key", "value")
     }
-    queries, keys = _rotate(project["query"], config.rope_theta), _rotate(project["key"], config.rope_theta)
+    if config.qk_norm:
+        project |= {name: _norm(config, project[name], weights[f"{name}_norm"]) for name in ("query", "key")}
+    queries, keys = _rotate(config, project["query"]), _rotate(config, project["key"])
     mixed = np.zeros(queries.shape)
     for head in range(config.num_heads):
         own = head // (config.num_heads // config.num_kv_heads)
@@ -41,12 +45,29 @@ def _attention(config, weights, x) -> np.ndarray:
     return np.einsum("thd,hde->te", mixed, _array(weights["out"]["kernel"]))
 
 
-def _rotate(x, theta) -> np.ndarray:
-    """Dimensions i and i + half are one complex number, turned by position · θ^(-i / half)."""
-    half = x.shape[-1] // 2
-    angle = np.arange(len(x))[:, None] * theta ** (-np.arange(half) / half)
-    turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angle)[:, None]
-    return np.concatenate([turned.real, turned.imag], axis=-1)
+def _rotate(config, x) -> np.ndarray:
+    """Dimensions i and i + half are one complex number, turned by position · rate(i); the last dimensions stay."""
+    half = config.rope_dims // 2
+    rates = [_rate(config.rope_scaling, config.rope_theta ** (-i / half)) for i in range(half)]
+    angle = np.arange(len(x))[:, None] * np.array(rates)
+    turned = (x[..., :half] + 1j * x[..., half : 2 * half]) * np.exp(1j * angle)[:, None]
+    return np.concatenate([turned.real, turned.imag, x[..., 2 * half :]], axis=-1)
+
+
+def _rate(scaling, rate: float) -> float:
+    """Radians per position once scaled: Llama-3.1's rule in the words of its paper's code, by wavelength."""
+    if scaling is None:
+        return rate
+    if isinstance(scaling, LinearScaling):
+        return rate / scaling.factor
+    wavelength = 2 * np.pi / rate
+    if wavelength < scaling.original_length / scaling.high_frequency:
+        return rate
+    if wavelength > scaling.original_length / scaling.low_frequency:
+        return rate / scaling.factor
+    smooth = scaling.original_length / wavelength - scaling.low_frequency
+    smooth /= scaling.high_frequency - scaling.low_frequency
+    return (1 - smooth) * rate / scaling.factor + smooth * rate
 
 
 def _mlp(weights, x) -> np.ndarray:

@@ -27,7 +27,7 @@ def evaluated(run, monkeypatch) -> list[tuple[str, int]]:
         made.append((stage, step))
         return [result(level, stage, step) for level in LEVELS], []
 
-    monkeypatch.setattr(run, "evaluator", lambda config, suffix="": evaluator)
+    monkeypatch.setattr(run, "asked", lambda config, index: evaluator)
     return made
 
 
