@@ -5,7 +5,7 @@ unit variance: what `countdown_rloo.py` avoids.
 
 Paper:     DeepSeekMath (2402.03300), GRPO
 Command:   rlsp train experiments/countdown_grpo.py --workdir runs/countdown_grpo
-Expect:    not yet run
+Expect:    not yet run without an entropy bonus (with it: docs/results/algorithms.md)
 """
 
 import countdown_rloo

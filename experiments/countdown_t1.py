@@ -6,7 +6,7 @@ samples disagree; what is to keep it sane are penalties of −1.
 
 Paper:     Advancing Language Model Reasoning through RL and Inference Scaling (2501.11651), T1
 Command:   rlsp train experiments/countdown_t1.py --workdir runs/countdown_t1
-Expect:    not yet run
+Expect:    greedy 0.70 → 0.70, pass@1 0.60 → 0.63, pass@8 0.90 → 0.86 (means of seeds 0 and 1, 512 problems, 2026-11-21)
 """
 
 import dataclasses
