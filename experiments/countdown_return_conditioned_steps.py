@@ -14,31 +14,16 @@ Expect:    not yet run
 import dataclasses
 
 import countdown_orm
-import countdown_rlsp
+import countdown_return_conditioned
 
 from rlsp_jax.algorithms import return_conditioned
-from rlsp_jax.optim import AdamW
-from rlsp_jax.schedules import Cosine
 from rlsp_jax.training import Experiment
 
 
 def get_config() -> Experiment:
     base = countdown_orm.get_config()
     *before, _ = base.stages
-    return dataclasses.replace(
-        base,
-        name="countdown_return_conditioned_steps",
-        stages=(
-            *before,
-            return_conditioned.Config(
-                num_problems=1920,
-                samples_per_prompt=8,
-                sampling=countdown_rlsp.SAMPLING,
-                labels=return_conditioned.StepPromises(bad="?", good="!"),
-                num_steps=1600,
-                batch_size=5,
-                row_length=192,
-                optimizer=AdamW(Cosine(5e-4, 1600, warmup_steps=20), b2=0.99, weight_decay=0.1),
-            ),
-        ),
-    )
+    *_, whole = countdown_return_conditioned.get_config().stages
+    labels = return_conditioned.StepPromises(bad="?", good="!")
+    steps = dataclasses.replace(whole, labels=labels, row_length=192)
+    return dataclasses.replace(base, name="countdown_return_conditioned_steps", stages=(*before, steps))

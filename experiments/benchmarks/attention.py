@@ -8,10 +8,10 @@ Command:   python experiments/benchmarks/attention.py [--batch 4] [--places 1024
 import argparse
 import json
 import statistics
-import time
 
 import jax
 import jax.numpy as jnp
+from timing import timed
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.models.attention import Blockwise, CuDNN, Implementation, Plain, Splash
@@ -54,12 +54,6 @@ def measure(implementation: Implementation, sizes) -> dict[str, float]:
     memory = learn.memory_analysis()
     assert memory is not None
     return dict(bytes=memory.temp_size_in_bytes, seconds=seconds)
-
-
-def timed(work, *arguments) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(work(*arguments))
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ Command:   JAX_PLATFORMS=cpu python experiments/benchmarks/logprobs.py [--vocab 
 import argparse
 import json
 import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import timed
 
 from rlsp_jax.models import token_logprobs
 from rlsp_jax.training.environment import devices, now, set_up_process
@@ -75,12 +75,6 @@ def speed(sizes) -> dict[str, float]:
 def _difference(one, other) -> float:
     """The largest, beside the largest number."""
     return float(jnp.abs(one - other).max() / jnp.abs(one).max())
-
-
-def timed(work, *arguments) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(work(*arguments))
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

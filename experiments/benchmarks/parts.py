@@ -10,12 +10,12 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import timed
 
 from rlsp_jax.algorithms import ppo, sft
 from rlsp_jax.data import pack
@@ -54,12 +54,6 @@ def main() -> None:
             row = dict(name=name, experiment=experiment.name, seconds=median, least=min(seconds), tokens=tokens)
             row |= dict(tokens_per_s=tokens / median, jax=jax.__version__, devices=devices())
             print(json.dumps(row), flush=True)
-
-
-def timed(work) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(work())
-    return time.perf_counter() - start
 
 
 def cut_short(rollout: Rollout, mean_length: int) -> Rollout:
