@@ -34,7 +34,7 @@ def without_critics(name: str, last: rloo.Config) -> Experiment:
 def shared() -> dict:
     """What the critic-free experiments have in common with their base: 256 responses a step, the same streams.
 
-    But no entropy bonus: where all siblings are alike it is all there is, and in GRPO it took one seed of two apart.
+    But no entropy bonus: where all siblings earn the same, it would be all that is learned from.
     """
     last = countdown_rlsp.get_config().stages[2]
     assert isinstance(last, ppo.Config)
