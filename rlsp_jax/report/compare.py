@@ -10,6 +10,7 @@ from markupsafe import Markup
 from rlsp_jax.report import tables
 from rlsp_jax.report.export import markdown_table, write_files
 from rlsp_jax.report.figures import Figure, Measure, chart_id, figure
+from rlsp_jax.report.learning import learning_figure
 from rlsp_jax.report.load import NAN, Stage, load_run
 from rlsp_jax.report.plots import Bars, bar_chart, line_chart
 from rlsp_jax.report.render import render, write_atomically
@@ -262,13 +263,14 @@ def watched_by(experiments: Sequence[Experiment]) -> tuple[str, ...]:
 
 
 def comparison_figures(experiments: Sequence[Experiment]) -> dict[str, Figure]:
-    """Each aspect against steps and tokens, accuracy against samples, then the ends; by the names of their files."""
+    """Aspects against steps and tokens, accuracy against samples, what training measured, the ends; by file name."""
     ends = figure(
         [_levels_panel(experiments), _budgets_panel(experiments)],
         "The ends of the runs, by level of difficulty and by the tokens that a response may take.",
     )
     aspects = {aspect.name: _aspect_figure(experiments, aspect) for aspect in ASPECTS}
-    drawn = {**aspects, "samples": _samples_figure(experiments), "ends": ends, **scaling_comparison(experiments)}
+    samples, learning = _samples_figure(experiments), learning_figure(experiments)
+    drawn = {**aspects, "samples": samples, "learning": learning, "ends": ends, **scaling_comparison(experiments)}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 

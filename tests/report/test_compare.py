@@ -42,7 +42,7 @@ def folder(workdirs, tmp_path_factory):
 def text(folder):
     html = (folder.parent / "comparison.html").read_text()
     assert not re.findall(r"https?:|url\((?!#)", html)
-    assert len(re.findall("<svg", html)) == 12  # four aspects twice, two rates by samples, levels and budgets
+    assert len(re.findall("<svg", html)) == 14  # aspects twice, rates by samples, training, levels, budgets
     return plain(html)
 
 
@@ -275,7 +275,7 @@ def test_a_seed_whose_last_stage_has_not_ended_is_no_part_of_the_end(workdirs, t
 
 def test_every_figure_is_a_picture_of_its_own(folder):
     names = {path.name for path in folder.iterdir()}
-    figures = ("greedy", "pass_at_1", "backtracks", "length", "samples", "ends")
+    figures = ("greedy", "pass_at_1", "backtracks", "length", "samples", "learning", "ends")
     assert names == {*(f"{name}.svg" for name in figures), "table.md"}
     for path in folder.glob("*.svg"):
         root = ElementTree.fromstring(path.read_text())
