@@ -44,8 +44,8 @@ def get_config() -> Experiment:
         streams=(rewards.Stream("correctness", rewards.Penalized(rewards.Correctness(), PENALTIES)),),
         kl=rloo.SequenceKL(2e-4),
         reference=MovingAverage(decay=0.9),
-        entropy_coef=EntropyTarget(target=0.1, max_coef=0.5),  # of a mean over tokens; the loss is a sum
+        entropy_coef=EntropyTarget(target=0.04, max_coef=0.5),  # of a mean over tokens; the loss is a sum
         micro_batches=64,
-        optimizer=AdamW(Cosine(4e-4, 60, warmup_steps=5)),  # one update a step
+        optimizer=AdamW(Cosine(2e-4, 60, warmup_steps=5)),  # one update a step; 7e-4 takes the policy apart
     )
     return from_searching_base(countdown_rloo.without_critics("countdown_t1", last), "countdown_t1")
