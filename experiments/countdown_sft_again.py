@@ -1,7 +1,7 @@
 """What imitating a few demonstrations again and again does to the model that searches: 500 of them, 4 times each.
 
 Fine-tuning is said to raise what a majority of answers is worth and to lower the chance that one of many is right. For
-1 and 16 passes, `--set stages.sft_2.num_steps=41` with `--set stages.sft_2.optimizer.learning_rate.num_steps=41`, or
+1 and 16 passes, `--set stages.1.num_steps=41` with `--set stages.1.optimizer.learning_rate.num_steps=41`, or
 656 in both.
 
 Paper:     Teaching Large Language Models to Reason with Reinforcement Learning (2403.04642)

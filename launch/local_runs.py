@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
@@ -75,8 +76,11 @@ def main(
         processes: Runs at a time.
         set: Overrides for all of them, as in rlsp train --set.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    jobs = [make_job(file, seed, out, set) for seed, file in itertools.product(seeds, experiments)]
+    return run_all([make_job(file, seed, out, set) for seed, file in itertools.product(seeds, experiments)], processes)
+
+
+def run_all(jobs: Sequence[Job], processes: int) -> int:
+    """Run jobs, so many at a time, the first ones first; 1 if any failed."""
     todo = [job for job in jobs if not is_finished(job.workdir)]
     print(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them finished already.", flush=True)
     shares = core_shares(processes)
@@ -98,8 +102,9 @@ def main(
     return int(any(job.failed for job in jobs))
 
 
-def make_job(file: Path, seed: int, out: Path, overrides: tuple[str, ...]) -> Job:
+def make_job(file: Path, seed: int, out: Path, overrides: Sequence[str]) -> Job:
     """A run in a folder of its own: its name tells the experiment, what is overridden, and the seed."""
+    out.mkdir(parents=True, exist_ok=True)
     pairs = [override.partition("=") for override in overrides]
     changes = "".join(f".{path.rpartition('.')[2]}={value}" for path, _, value in pairs)
     overrides = (*overrides, f"seed={seed}")
@@ -113,7 +118,7 @@ def core_shares(processes: int) -> list[tuple[int, ...]]:
     return [tuple(cores[i::processes]) or (cores[i % len(cores)],) for i in range(processes)]
 
 
-def start_one(cores: tuple[int, ...], todo: list[Job], jobs: list[Job]) -> None:
+def start_one(cores: tuple[int, ...], todo: list[Job], jobs: Sequence[Job]) -> None:
     """Start the next run that need not wait for a running one to finish the stages that both begin with."""
     for job in [job for job in todo if job.process is None]:
         reuse = deepest_reusable(job, jobs)
@@ -127,7 +132,7 @@ def begin_alike(job: Job, other: Job) -> bool:
     return (job.experiment.seed, job.experiment.stages[0]) == (other.experiment.seed, other.experiment.stages[0])
 
 
-def deepest_reusable(job: Job, jobs: list[Job]) -> Path | None:
+def deepest_reusable(job: Job, jobs: Sequence[Job]) -> Path | None:
     """The run that has finished the most of the stages that this one begins with."""
     found = [(depth, other.workdir) for other in jobs if (depth := common_stages(job, other)) is not None]
     return max(found, key=lambda pair: pair[0])[1] if found else None

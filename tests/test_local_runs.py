@@ -1,5 +1,8 @@
 """Several runs on one machine: stages they begin with alike are trained once."""
 
+import dataclasses
+import importlib
+import itertools
 import os
 import subprocess
 import sys
@@ -67,3 +70,12 @@ def test_a_run_that_fails_is_named(tmp_path):
     (log,) = (tmp_path / "runs").glob("broken.*.log")
     assert f"{log.stem}: failed; see {log}" in done.stdout
     assert "No heldout problem turned up" in log.read_text()
+
+
+def test_every_row_of_the_study_is_a_run_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "launch"))
+    study = importlib.import_module("study")
+    jobs = [study.make_job(study.EXPERIMENTS / f"{name}.py", 0, tmp_path, changes) for name, *changes in study.ROWS]
+    assert len({job.workdir for job in jobs}) == len(jobs)
+    configs = [dataclasses.replace(job.experiment, name="") for job in jobs]
+    assert all(one != other for one, other in itertools.combinations(configs, 2))
