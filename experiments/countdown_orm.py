@@ -32,7 +32,7 @@ OUTCOME_MODEL = outcome_model.Config(
     batch_size=8,
     optimizer=AdamW(Cosine(1e-3, 600, warmup_steps=20), weight_decay=0.1),
 )
-PROMISE = rewards.Stream("outcome", rewards.PromiseSteps(), weight=Constant(0.5), normalization=rewards.Whiten())
+PROMISE = rewards.Stream("outcome", rewards.PromiseSteps(), weight=Constant(0.1), normalization=rewards.Whiten())
 
 
 def get_config() -> Experiment:

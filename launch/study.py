@@ -61,6 +61,8 @@ ROWS = (
     ("countdown_sft_again",),
     ("countdown_sft_again", f"{AGAIN}=41", f"{FALLING}=41"),
     ("countdown_sft_again", f"{AGAIN}=656", f"{FALLING}=656"),
+    # paid more for what the outcome model says
+    ("countdown_orm", "stages.2.streams.1.weight.value=0.5"),
     # a task that needs serial steps
     ("permutations_rlsp",),
     ("permutations_outcome_only",),

@@ -22,9 +22,10 @@ from typing import Any, TypeVar
 from rlsp_jax.common.errors import UserError
 
 RUN_FILE, METRICS_FILE, SUMMARY_FILE = "run.json", "metrics.jsonl", "summary.json"
-# Places in a config that decide no result; a stage goes by its number there and by its name in an override.
+# Places in a config that decide no result but for rounding; a stage goes by its number, in an override by its name.
 OPERATIONAL = (
-    r"checkpoint_every|verifier_workers|problems\.(folder|data_dir)|stages\.\w+\.(max_logp_gap|max_bad_steps)"
+    r"checkpoint_every|verifier_workers|problems\.(folder|data_dir)"
+    r"|stages\.\w+\.(max_logp_gap|max_bad_steps|micro_batches)"
     r"|effort_judge\.endpoint\.(base_url|api_key_variable|max_in_flight|timeout|deadline|max_tries|backoff|max_backoff"
     r"|max_requests|max_tokens)"
 )

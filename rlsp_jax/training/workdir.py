@@ -142,8 +142,8 @@ def check_same(experiment: Experiment, workdir: Path) -> None:
 def differences_from(experiment: Experiment, workdir: Path) -> str:
     """Where the workdir's config and the experiment differ, the first few places in words; empty if nowhere.
 
-    What decides when a run stops or saves, and nothing that it computes, may differ; and a field that the run does not
-    know, since it is newer, may hold its default.
+    What decides when a run stops or saves, or in how many parts it computes, may differ: no result depends on it, but
+    for rounding. And a field that the run does not know, since it is newer, may hold its default.
     """
     recorded = flatten(read_json(workdir / RUN_FILE)["config"])
     places = [place for place in diff(recorded, experiment) if not re.fullmatch(OPERATIONAL, place[0])]

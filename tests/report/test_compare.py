@@ -232,6 +232,7 @@ def test_settings_that_decide_no_result_do_not_split_seeds(tmp_path, fake_run):
     paths = [fake_run(tmp_path / str(seed), seed=seed) for seed in SEEDS]
     change_config(paths[0], ["stages.ppo.max_bad_steps=9"], lambda config: config["stages"][1].update(max_bad_steps=9))
     change_config(paths[1], ["checkpoint_every=5"], lambda c: c.update(checkpoint_every=5, verifier_workers=2))
+    change_config(paths[2], ["stages.ppo.micro_batches=4"], lambda c: c["stages"][1].update(micro_batches=4))
     (experiment,) = group_by_config([load_run(path) for path in paths])
     assert [seed.run.seed for seed in experiment.seeds] == list(SEEDS)
     other = fake_run(tmp_path / "other")

@@ -116,6 +116,7 @@ def test_another_config_is_refused_by_naming_the_differences_and_loses_nothing(l
 def test_what_decides_no_result_may_change_and_the_run_goes_on(loaded, tmp_path):
     begin(loaded, tmp_path)
     changes = ("checkpoint_every=7", "verifier_workers=2", "stages.0.max_bad_steps=9", "stages.1.max_logp_gap=9")
+    changes = (*changes, "stages.1.micro_batches=2")
     changed = load_experiment(DEBUG, (*loaded.overrides, *changes))
     assert open_workdir(changed, tmp_path, overwrite=False) is True
     assert load_from_workdir(tmp_path).experiment == loaded.experiment
