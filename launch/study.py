@@ -32,22 +32,26 @@ ROWS = (
     ("countdown_searching_coupled",),
     ("countdown_searching_length",),
     ("countdown_searching_length_coupled",),
-    # other algorithms from either start
+    # other algorithms from the start that answers at once
     ("countdown_expert_iteration",),
     ("countdown_return_conditioned",),
     ("countdown_dense",),
-    ("countdown_grpo",),
+    ("countdown_rloo_outcome_only",),
+    ("countdown_grpo_outcome_only",),
+    ("countdown_dr_grpo_outcome_only",),
     ("countdown_rloo",),
+    ("countdown_grpo",),
     ("countdown_dr_grpo",),
+    # the rewards of the paper and of its code, and a judge
+    ("countdown_paper_mode",),
+    ("countdown_code_mode",),
+    ("countdown_judge",),
+    # other algorithms from the start that searches
     ("countdown_t1",),
     ("countdown_orm",),
     ("countdown_searching_expert_iteration",),
     ("countdown_searching_return_conditioned",),
     ("countdown_return_conditioned_steps",),
-    # the rewards of the paper and of its code, and a judge
-    ("countdown_paper_mode",),
-    ("countdown_code_mode",),
-    ("countdown_judge",),
     # how many samples to a problem, 256 responses a step
     ("countdown_t1_samples",),
     ("countdown_t1_samples", f"{SAMPLES}=4", f"{GROUPS}=64"),

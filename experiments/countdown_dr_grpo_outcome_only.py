@@ -1,0 +1,15 @@
+"""`countdown_dr_grpo.py` paid for being right and for nothing else: groups without that division, and without a search.
+
+Paper:     Understanding R1-Zero-Like Training (2503.20783), Dr. GRPO
+Command:   rlsp train experiments/countdown_dr_grpo_outcome_only.py --workdir runs/countdown_dr_grpo_outcome_only
+Expect:    not yet run
+"""
+
+import countdown_dr_grpo
+from countdown_rloo_outcome_only import for_outcome_only
+
+from rlsp_jax.training import Experiment
+
+
+def get_config() -> Experiment:
+    return for_outcome_only(countdown_dr_grpo.get_config())
