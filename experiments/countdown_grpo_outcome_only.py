@@ -2,7 +2,7 @@
 
 Paper:     DeepSeekMath (2402.03300), GRPO
 Command:   rlsp train experiments/countdown_grpo_outcome_only.py --workdir runs/countdown_grpo_outcome_only
-Expect:    not yet run
+Expect:    greedy 0.23 → 0.26, pass@1 0.17 → 0.25 (means of 3 seeds, 512 problems, 2026-11-21)
 """
 
 import countdown_grpo
