@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.common.trees import path_name
@@ -54,7 +54,7 @@ def make_mesh(config: MeshConfig) -> Mesh:
     return jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
-def check_rows(mesh: Mesh, **sizes: int) -> None:
+def check_rows(mesh: Mesh | AbstractMesh, **sizes: int) -> None:
     """Raise `ValueError` unless every named number of rows divides over the mesh's row axes."""
     shards = row_shards(mesh)
     for name, size in sizes.items():
@@ -62,7 +62,7 @@ def check_rows(mesh: Mesh, **sizes: int) -> None:
             raise UserError(f"{name} is {size}; it must be a multiple of the mesh's data × fsdp = {shards} devices.")
 
 
-def row_shards(mesh: Mesh) -> int:
+def row_shards(mesh: Mesh | AbstractMesh) -> int:
     return math.prod(mesh.shape[axis] for axis in ROWS)
 
 
@@ -71,7 +71,7 @@ def rows(mesh: Mesh, axis: int = 0) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, ROWS))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -98,7 +98,7 @@ def constrain_rows(x: jax.Array, *rest: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, PartitionSpec(ROWS, *rest))
 
 
-def tree_shardings(mesh: Mesh, tree: PyTree, table: Table) -> PyTree:
+def tree_shardings(mesh: Mesh | AbstractMesh, tree: PyTree, table: Table) -> PyTree:
     """A sharding for every leaf, looked up by its path; a leaf that no line matches is an error.
 
     `table` maps a regular expression, which must match the end of a parameter's path, to its logical
@@ -119,7 +119,7 @@ def tree_shardings(mesh: Mesh, tree: PyTree, table: Table) -> PyTree:
     return jax.tree_util.tree_map_with_path(sharding, tree)
 
 
-def _spec(mesh: Mesh, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> PartitionSpec:
+def _spec(mesh: Mesh | AbstractMesh, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> PartitionSpec:
     if len(shape) < len(axes):
         return PartitionSpec()
     stacked = [None] * (len(shape) - len(axes))

@@ -2,7 +2,7 @@
 
 import itertools
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from rlsp_jax.algorithms import expert_iteration, outcome_model, ppo, return_conditioned, rloo, sft
 from rlsp_jax.algorithms.drawing import Draws
@@ -15,7 +15,7 @@ from rlsp_jax.training.effort import connect
 from rlsp_jax.training.problems import AsksOnce
 
 
-def check_sizes(experiment: Experiment, mesh: Mesh) -> None:
+def check_sizes(experiment: Experiment, mesh: Mesh | AbstractMesh) -> None:
     """Raise `UserError` unless every batch divides over the mesh and there are as many problems as are asked for."""
     sizes = {f"batch_size of eval {config.name!r}": config.batch_size for config in experiment.evals}
     sizes |= {f"batch_size of scaling {config.name!r}": config.batch_size for config in experiment.scalings}
