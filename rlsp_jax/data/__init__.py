@@ -9,7 +9,7 @@ from rlsp_jax.data.decontaminate import Overlap, OverlapReport, find_overlaps, w
 from rlsp_jax.data.demonstration_source import Conversations, DemonstrationSource, OwnProblems
 from rlsp_jax.data.demonstrations import SEARCH_SYMBOLS, SearchTraces
 from rlsp_jax.data.difficulty import Difficulty, Selection, Unsolved
-from rlsp_jax.data.gsm8k import GSM8K
+from rlsp_jax.data.gsm8k import GSM8K, GSM8KSolutions
 from rlsp_jax.data.jsonl import JSONL, Fields
 from rlsp_jax.data.lessons import Lesson, Message
 from rlsp_jax.data.markup import encode_on
@@ -27,6 +27,7 @@ from rlsp_jax.data.tokenizer import Conventions, Tokenizer, token_table
 
 __all__ = [
     "GSM8K",
+    "GSM8KSolutions",
     "JSONL",
     "JSONLConversations",
     "JSONLDemonstrations",
