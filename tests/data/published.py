@@ -5,6 +5,7 @@ Their pipelines, control tokens and settings are those of the families; their vo
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -38,7 +39,14 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 # ---- byte-level BPE: Qwen, Llama-3, GLM-4 --------------------------------------------------------
 
 
-def byte_level(words: str, controls: tuple[str, ...], texts: tuple[str, ...] = (), *, size: int = 480) -> Tokenizer:
+def byte_level(
+    words: str,
+    controls: tuple[str, ...],
+    texts: tuple[str, ...] = (),
+    *,
+    size: int = 480,
+    learned_from: Sequence[str] = TEXTS,
+) -> Tokenizer:
     """Byte-level BPE whose pre-tokens are found by a pattern; the added tokens follow the others."""
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(words), behavior="isolated", invert=False)
@@ -47,14 +55,16 @@ def byte_level(words: str, controls: tuple[str, ...], texts: tuple[str, ...] = (
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=sorted(alphabet), show_progress=False)
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(learned_from, trainer)
     tokenizer.add_tokens([AddedToken(text, normalized=False, special=True) for text in controls])
     tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in texts])
     return tokenizer
 
 
-def qwen(folder: Path, template: str = templates.QWEN25) -> Path:
-    tokenizer = byte_level(QWEN_WORDS, QWEN, QWEN_TEXT)
+def qwen(
+    folder: Path, template: str = templates.QWEN25, *, size: int = 480, learned_from: Sequence[str] = TEXTS
+) -> Path:
+    tokenizer = byte_level(QWEN_WORDS, QWEN, QWEN_TEXT, size=size, learned_from=learned_from)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
     config = dict(
