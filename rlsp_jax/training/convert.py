@@ -29,6 +29,7 @@ from rlsp_jax.data.published import FILES, GENERATION, copy_files
 from rlsp_jax.models import AXES, ActorCritic, merge
 from rlsp_jax.records import is_run
 from rlsp_jax.sharding import MeshConfig, make_mesh, tree_shardings
+from rlsp_jax.training.beginning import with_base
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.promise import load_oracle
 from rlsp_jax.training.train import load_tokenizer
@@ -85,7 +86,9 @@ def _export_run(workdir: Path, draft: Path, dtype: str | None) -> None:
     mesh = _own_mesh()
     tokenizer = load_tokenizer(experiment, workdir)
     model = ActorCritic(experiment.model, experiment.model.vocab_size or tokenizer.vocab_size)
-    params = model.merged(_newest_params(experiment, workdir, index, model, mesh))
+    params = _newest_params(experiment, workdir, index, model, mesh)
+    policy = with_base(experiment, workdir, model, mesh, params["policy"])
+    params = model.merged(params | {"policy": policy})
     write = _writer(model, workdir / CHECKPOINTS, dtype)
     write(draft, params["policy"])
     if any(isinstance(stage, ppo.Config) for stage in experiment.stages[: index + 1]):
@@ -135,7 +138,7 @@ def _write_tokenizer(workdir: Path, draft: Path, tokenizer: Tokenizer) -> None:
 
 
 def _newest_params(experiment: Experiment, workdir: Path, index: int, model: ActorCritic, mesh: Mesh) -> Params:
-    """Policy and critic of a stage's newest checkpoint; optimizer and reference are not read."""
+    """Policy and critic of a stage's newest checkpoint; optimizer and reference are not read, and no base is there."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     placed = tree_shardings(mesh, shapes, AXES)
     like = jax.tree.map(lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes, placed)

@@ -18,6 +18,7 @@ from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.trees import join_rows, split_rows
 from rlsp_jax.models import AXES, ActorCritic, OutcomeModel, init_outcome_model
 from rlsp_jax.sharding import replicated, row_shards, tree_shardings
+from rlsp_jax.training.beginning import with_base
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.workdir import stage_folder
 from rlsp_jax.types import Params, Rollout
@@ -104,7 +105,9 @@ def load_oracle(experiment: Experiment, workdir: Path, mesh: Mesh, model: ActorC
     with contextlib.closing(Saver(stage_folder(workdir, experiment, index))) as saver:
         name = outcome_model.NAME
         part, _ = saver.restore_part(experiment.stages[index].num_steps, {"params": {name: like}})
-    return make_oracle(mesh, OutcomeModel(model.config, model.vocab_size), part["params"][name])
+    params = part["params"][name]
+    params = params | {"trunk": with_base(experiment, workdir, model, mesh, params["trunk"])}
+    return make_oracle(mesh, OutcomeModel(model.config, model.vocab_size), params)
 
 
 def newest_finished(experiment: Experiment, workdir: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from rlsp_jax.algorithms import outcome_model, ppo, sft
 from rlsp_jax.checkpoints import Saver
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.records import METRICS_FILE, read_rows, write_rows
+from rlsp_jax.training.beginning import BASE
 from rlsp_jax.training.config import Experiment, Stage
 from rlsp_jax.training.run import Run
 from rlsp_jax.training.stages import init_state
 from rlsp_jax.training.workdir import load_from_workdir, stage_end, stage_folder, tokenizer_files
+from rlsp_jax.types import Params
 
 # what decides a first stage, beside itself
 SHARED = ("seed", "weights", "tokenizer", "prompts", "problems", "max_prompt", "mesh")
@@ -31,17 +34,19 @@ def adopt(run: Run, other: Path) -> None:
     index = last_common_stage(run.experiment, theirs, other)
     if tokenizer_files(run.workdir) != tokenizer_files(other):
         raise UserError(f"The tokenizers of {run.workdir} and {other} differ, so nothing of {other} can be reused.")
+    if (other / BASE).is_file():
+        shutil.copyfile(other / BASE, run.workdir / BASE)  # what its adapters need is held against what is found now
+    params = run.init_params()
     _take_rows(run, other, theirs, run.experiment.stage_names[: index + 1])
     earlier = [i for i, stage in enumerate(theirs.stages[:index]) if isinstance(stage, outcome_model.Config)]
     for place in (*earlier, index):  # later stages ask the outcome models that were trained on the way
-        _take_stage(run, other, theirs, place)
+        _take_stage(run, other, theirs, place, params)
     run.display.say(f"Reusing stage {run.experiment.stage_names[index]!r} of {other}.")
 
 
-def _take_stage(run: Run, other: Path, theirs: Experiment, index: int) -> None:
+def _take_stage(run: Run, other: Path, theirs: Experiment, index: int, params: Params) -> None:
     """Make the end of another run's stage that of this run's: its policy, and what else was trained up to there."""
     config, end = run.experiment.stages[index], stage_end(other, theirs, index)
-    params = run.init_params()
     trained_critics = any(isinstance(stage, ppo.Config) for stage in theirs.stages[: index + 1])
     wanted = dict(params) if trained_critics else {"policy": params["policy"]}
     if isinstance(config, outcome_model.Config):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from jax.sharding import Mesh
 from rlsp_jax.algorithms.return_conditioned import Conditioned
 from rlsp_jax.behaviors.analytics import mean_behaviors
 from rlsp_jax.common.random import stream as key_of
-from rlsp_jax.common.trees import copy
 from rlsp_jax.data import Tokenizer, with_suffix
 from rlsp_jax.evaluation import Eval, Evaluator, Judge, Responder
 from rlsp_jax.generation import SamplingConfig
-from rlsp_jax.models import AXES, ActorCritic, OutcomeModel, learned
+from rlsp_jax.models import AXES, ActorCritic, OutcomeModel
 from rlsp_jax.records import EvalResult, append_rows, read_rows, to_row
 from rlsp_jax.sharding import tree_shardings
+from rlsp_jax.training.beginning import init_params
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.effort import EffortGrader
 from rlsp_jax.training.interrupts import Interrupts
@@ -26,7 +26,7 @@ from rlsp_jax.training.metrics import Log
 from rlsp_jax.training.progress import Display
 from rlsp_jax.training.promise import Oracle, load_oracle, make_oracle
 from rlsp_jax.training.spent import Spent
-from rlsp_jax.training.workdir import CHECKPOINTS, newest_stage, stage_end, stage_folder
+from rlsp_jax.training.workdir import stage_end, stage_folder
 from rlsp_jax.types import Params, PyTree
 
 
@@ -59,29 +59,8 @@ class Run:
     # ---- parameters ----
 
     def init_params(self) -> Params:
-        """The parameters that a run begins with, made where they will lie.
-
-        They are fresh, but for a policy that begins as a checkpoint, whose copy a critic's own transformer is then. A
-        run that has checkpoints of its own goes on from those, and does not read the other's weights again.
-        """
-        weights = self.experiment.weights
-        if weights is None or newest_stage(self.workdir, self.experiment) is not None:
-            return self._fresh(self.model.init)
-        weights.keep_config(self.workdir / CHECKPOINTS)  # an export will be like it
-        params = weights.load(self.model.bare, self.mesh)
-        if self.model.config.lora is not None:
-            adapters = self._fresh(lambda key: self.model.init(key)["policy"]["lora"])
-            params["policy"] = {"base": params["policy"], "lora": adapters}
-        if "value" in params:
-            return params
-        value = self._fresh(lambda key: {k: tree for k, tree in self.model.init(key)["value"].items() if k != "trunk"})
-        if value and self.model.config.value_trunk == "separate":
-            value["trunk"] = copy(learned(params["policy"]))
-        return params | {"value": value}
-
-    def _fresh(self, init: Callable[[jax.Array], Params]) -> Params:
-        key = key_of(self.key, "init", 0)
-        return jax.jit(init, out_shardings=tree_shardings(self.mesh, jax.eval_shape(init, key), AXES))(key)
+        """The parameters that the run begins with (`beginning.init_params`)."""
+        return init_params(self.experiment, self.workdir, self.model, self.mesh)
 
     def place(self, state: PyTree) -> PyTree:
         """A train state on the mesh: optimizer moments and references lie as their parameters do."""

@@ -116,6 +116,22 @@ def test_a_folder_without_a_finished_checkpoint_has_none(tmp_path):
     assert has_checkpoint(tmp_path)
 
 
+def test_of_what_is_adapted_the_adapters_alone_are_saved(tmp_path):
+    def state(adapter: float, base: jax.Array) -> TrainState:
+        policy = {"base": {"w": base}, "lora": {"a": jnp.full(3, adapter)}}
+        return make_state(1)._replace(params={"policy": policy, "value": {"trunk": {"a": jnp.full(3, -adapter)}}})
+
+    saver = Saver(tmp_path)
+    saver.save(1, place((1, 1), state(7.0, jnp.ones((4, 4)))), {})
+    saver.close()
+    like = place((1, 1), state(0.0, jnp.zeros(5)))  # another base, which would not fit
+    restored = Saver(tmp_path).restore(1, like)[0]
+    assert same(restored, state(7.0, jnp.zeros(5)))
+    assert restored.params["policy"]["base"]["w"] is like.params["policy"]["base"]["w"]
+    part, _ = Saver(tmp_path).restore_part(1, {"params": {"policy": like.params["policy"]}})
+    assert same(part["params"]["policy"], restored.params["policy"])
+
+
 @pytest.mark.slow
 def test_a_process_killed_while_it_saves_leaves_only_whole_checkpoints(tmp_path):
     script = """

@@ -6,17 +6,21 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
 
+from rlsp_jax.algorithms import outcome_model
 from rlsp_jax.checkpoints import Pretrained, Saver, export_policy, read_critic
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import SentencePiece
+from rlsp_jax.generation import SamplingConfig
 from rlsp_jax.models import Lora, nano
 from rlsp_jax.training import load_experiment
 from rlsp_jax.training.convert import export, import_checkpoint
 from rlsp_jax.training.progress import Display
+from rlsp_jax.training.promise import load_oracle
 from rlsp_jax.training.stages import init_state
 from rlsp_jax.training.train import train
 from rlsp_jax.training.workdir import open_workdir
@@ -66,6 +70,52 @@ def test_a_run_begins_as_the_checkpoint_with_adapters_that_do_nothing_yet(begun,
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shapes)
 
 
+@pytest.fixture
+def resumed(begun):
+    """A run that has a checkpoint of its own, its first parameters, and those that it finds when it goes on."""
+
+    @contextlib.contextmanager
+    def resumed(**changes):
+        with begun(**changes) as run:
+            params = run.init_params()
+            state = run.place(init_state(run.experiment.stages[0], params))
+            with contextlib.closing(Saver(run.stage_folder(0))) as saver:
+                saver.save(1, state, run.spent.dump())
+            yield run, params
+
+    return resumed
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_a_run_that_goes_on_has_the_same_base_again(weights, resumed, published):
+    with resumed(**({} if weights else {"weights": None})) as (run, params):
+        assert same(run.init_params()["policy"]["base"], params["policy"]["base"])
+    known = json.loads((run.workdir / "checkpoints" / "base.json").read_text())
+    assert known["source"] == (str(published) if weights else "seed 0") and known["checksum"]
+
+
+def test_a_run_does_not_go_on_with_another_base(resumed, published):
+    with resumed() as (run, _):
+        export_policy(published, BARE, build(BARE, seed=1, vocab=320)[1]["policy"])
+        with pytest.raises(UserError, match=r"^The base that the adapters in .*run were trained on is another "):
+            run.init_params()
+        shutil.rmtree(published)
+        with pytest.raises(UserError, match=r"^There is no folder .*published; put the checkpoint there"):
+            run.init_params()
+
+
+def test_an_outcome_model_of_adapters_is_found_again_with_its_base(resumed):
+    config = outcome_model.Config(num_steps=2, batch_size=8, sampling=SamplingConfig(max_response=48))
+    with resumed() as (run, params):
+        experiment = dataclasses.replace(run.experiment, stages=(*run.experiment.stages, config))
+        state = outcome_model.init_state(config, params)
+        state.params[outcome_model.NAME]["trunk"]["lora"] = jax.tree.map(jnp.cos, params["policy"]["lora"])
+        with contextlib.closing(Saver(run.workdir / "checkpoints" / "2_outcome_model")) as saver:
+            saver.save(2, run.place(state), {})
+        oracle = load_oracle(experiment, run.workdir, run.mesh, run.model)
+    assert oracle is not None and same(oracle.params, state.params[outcome_model.NAME])
+
+
 SOURCE = """
 import dataclasses
 from pathlib import Path
@@ -94,6 +144,7 @@ def trained(published, tmp_path):
     texts = [problem.question for problem in experiment.problems.problems("train", 0, 200)]
     SentencePiece(vocab_size=320).train(texts, workdir / "checkpoints" / "tokenizer.model")
     model, params = build(MODEL, vocab=320)
+    params["policy"]["base"] = opened(published, one_device())[1]
     with contextlib.closing(Saver(workdir / "checkpoints" / "1_ppo")) as saver:
         saver.save(1, init_state(experiment.stages[1], params), {})
     return workdir, model, params
