@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import sentencepiece
 
@@ -19,11 +20,23 @@ _BLANK = "\u2581"  # how SentencePiece writes a blank inside its pieces
 _RESERVED = re.compile("[\0\t\n\u2047\u2581]")  # what its trainer keeps for itself or drops a line for
 
 
+Kind = Literal["control", "unknown", "byte", "symbol", "text"]
+
+
+class Piece(NamedTuple):
+    """What one token is."""
+
+    text: str  # as it is written; blanks are blanks
+    kind: Kind
+    score: float  # of two pieces that could be joined, the one of the higher score is
+
+
 class SentencePieceTokenizer:
     """A trained SentencePiece model with byte fallback."""
 
     pad_id = PAD_ID
     eos_id = EOS_ID
+    unk_id = UNK_ID
     conventions = Conventions(source="the tokenizer that the run trains")
 
     def __init__(self, model: bytes):
@@ -53,6 +66,22 @@ class SentencePieceTokenizer:
         draft = path.with_name(path.name + ".draft")
         draft.write_bytes(self._model)
         os.replace(draft, path)
+
+    def pieces(self) -> list[Piece]:
+        """What every token id is."""
+        model = self._processor
+        texts = [model.id_to_piece(token).replace(_BLANK, " ") for token in range(self.vocab_size)]
+        return [Piece(text, self._kind(token), model.get_score(token)) for token, text in enumerate(texts)]
+
+    def _kind(self, token: int) -> Kind:
+        model = self._processor
+        if model.is_control(token):
+            return "control"
+        if model.is_unknown(token):
+            return "unknown"
+        if model.is_byte(token):
+            return "byte"
+        return "symbol" if token < model.piece_to_id("<0x00>") else "text"  # in this order they are numbered
 
     def _bytes_of(self, token: int) -> bytes:
         piece = self._processor.id_to_piece(token)

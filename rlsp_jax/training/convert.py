@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,9 @@ from rlsp_jax.checkpoints.model_json import FILE, dtype_of, read_json, read_mode
 from rlsp_jax.checkpoints.native import is_native, restore_policy, save_policy, stacked
 from rlsp_jax.common.errors import UserError
 from rlsp_jax.data import Tokenizer
-from rlsp_jax.data.published import FILES, GENERATION, copy_files
+from rlsp_jax.data.published import FILES, copy_files
+from rlsp_jax.data.sentencepiece import SentencePieceTokenizer
+from rlsp_jax.data.sentencepiece_export import export_sentencepiece
 from rlsp_jax.models import AXES, ActorCritic, merge
 from rlsp_jax.records import is_run
 from rlsp_jax.sharding import MeshConfig, make_mesh, tree_shardings
@@ -132,9 +133,8 @@ def _write_tokenizer(workdir: Path, draft: Path, tokenizer: Tokenizer) -> None:
     if (workdir / PRETRAINED_TOKENIZER).is_dir():
         copy_files(workdir / PRETRAINED_TOKENIZER, draft)
     else:
-        ids = {"eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
-        (draft / GENERATION).write_text(json.dumps(ids, indent=2) + "\n")
-        tokenizer.save(draft / "tokenizer.model")
+        assert isinstance(tokenizer, SentencePieceTokenizer)  # the only kind that is trained here
+        export_sentencepiece(draft, tokenizer)
 
 
 def _newest_params(experiment: Experiment, workdir: Path, index: int, model: ActorCritic, mesh: Mesh) -> Params:

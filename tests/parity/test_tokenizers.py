@@ -4,12 +4,14 @@ The texts are drawn anew in each run; a failure names the seed that draws the sa
 """
 
 import datetime
+import json
 import os
 import random
 
 import pytest
 
-from rlsp_jax.data import Chat, load_pretrained
+from rlsp_jax.data import Chat, SentencePiece, load_pretrained
+from rlsp_jax.data.sentencepiece_export import export_sentencepiece
 from tests.data import published, templates
 
 transformers = pytest.importorskip("transformers")
@@ -88,6 +90,23 @@ def test_texts_begin_and_responses_end_as_with_transformers(name, pairs):
     assert ours.pad_id == (theirs.eos_token_id if theirs.pad_token_id is None else theirs.pad_token_id)
     assert ours.vocab_size == len(theirs)
     assert {*theirs.all_special_ids} <= {*ours.conventions.controls.values()}
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "qwen3", "glm"])
+def test_a_tokenizer_of_our_own_has_the_same_ids_and_texts_beside_every_model(model_type, tmp_path):
+    symbols = ("Natalia sold ", " clips", "answer:\n")
+    ours = SentencePiece(600, symbols).train(published.TEXTS, tmp_path / "ours.model")
+    export_sentencepiece(tmp_path, ours)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    # Beside Qwen2.5's config.json transformers 5 makes a tokenizer of Qwen's kind, whatever the files say.
+    kind = transformers.PreTrainedTokenizerFast if model_type == "qwen2" else transformers.AutoTokenizer
+    theirs = kind.from_pretrained(tmp_path)
+    for text in texts(*symbols):
+        ids = theirs(text)["input_ids"]
+        same(ours.encode(text), ids, text)
+        same(text, theirs.decode(ids), text)
+    assert (ours.eos_id, ours.pad_id, ours.vocab_size) == (theirs.eos_token_id, theirs.pad_token_id, len(theirs))
+    assert theirs.decode([*ours.encode("72"), ours.eos_id], skip_special_tokens=True) == "72"
 
 
 @pytest.mark.parametrize("name", ["qwen", "llama3", "glm"])
