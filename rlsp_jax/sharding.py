@@ -92,8 +92,9 @@ def place_own_rows(mesh: Mesh, own: np.ndarray, size: int) -> jax.Array:
 
 
 def constrain_rows(x: jax.Array, *rest: str | None) -> jax.Array:
-    """Keep rows split inside jit; `rest` names the mesh axes of the following dimensions."""
-    if jax.sharding.get_abstract_mesh().empty:
+    """Keep rows split inside jit, if they divide; `rest` names the mesh axes of the following dimensions."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or len(x) % row_shards(mesh):
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(ROWS, *rest))
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rlsp_jax.models import attention, lora, rope
 from rlsp_jax.models.attention import LayerCache, Segments
 from rlsp_jax.models.config import ModelConfig
+from rlsp_jax.sharding import constrain_rows
 from rlsp_jax.types import PyTree
 
 REMAT = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
@@ -108,7 +109,7 @@ class Block(nn.Module):
             x = x + mixed
         with jax.named_scope("mlp"):
             x = x + SwiGLU(c, name="mlp")(RMSNorm(c, name="mlp_norm")(x))
-        return x, cache
+        return constrain_rows(x, None, None), cache
 
 
 class Transformer(nn.Module):
@@ -132,6 +133,7 @@ class Transformer(nn.Module):
         c = self.config
         init = nn.initializers.normal(c.embed_dim**-0.5)
         x = nn.Embed(self.vocab_size, c.embed_dim, **dtypes(c), embedding_init=init, name="embed")(tokens)
+        x = constrain_rows(x, None, None)  # or every device would compute all rows of a micro-batch
         block = Block if c.remat == "none" else nn.remat(Block, policy=REMAT[c.remat])
         if c.scan_layers:
             layers = nn.scan(
