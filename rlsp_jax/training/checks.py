@@ -17,6 +17,12 @@ from rlsp_jax.training.problems import AsksOnce
 
 def check_sizes(experiment: Experiment, mesh: Mesh | AbstractMesh) -> None:
     """Raise `UserError` unless every batch divides over the mesh and there are as many problems as are asked for."""
+    check_batches(experiment, mesh)
+    _shown_problems(experiment)
+
+
+def check_batches(experiment: Experiment, mesh: Mesh | AbstractMesh) -> None:
+    """Raise `UserError` unless every batch divides over the mesh."""
     sizes = {f"batch_size of eval {config.name!r}": config.batch_size for config in experiment.evals}
     sizes |= {f"batch_size of scaling {config.name!r}": config.batch_size for config in experiment.scalings}
     for name, config in zip(experiment.stage_names, experiment.stages, strict=True):
@@ -41,7 +47,6 @@ def check_sizes(experiment: Experiment, mesh: Mesh | AbstractMesh) -> None:
                 }
         sizes |= {f"{part} of stage {name!r}": size for part, size in parts.items()}
     check_rows(mesh, **sizes)
-    _shown_problems(experiment)
 
 
 def check_effort_judge(experiment: Experiment) -> None:
