@@ -1,4 +1,5 @@
-"""The command line: `rlsp train | evaluate | sample | verify | demonstrations | report | compare | convert | config`.
+"""The command line: `rlsp train | evaluate | sample | verify | demonstrations | report | compare | convert | plan
+| config`.
 
 A user's mistake is one sentence and exit code 2; Ctrl-C is exit code 130, with everything saved. What a command does
 not need is not imported: `rlsp --help` and `rlsp report` start without JAX.
@@ -406,6 +407,42 @@ def convert(
 
 
 @app.command
+def plan(
+    experiment: Experiment,
+    /,
+    set_: Overrides = (),
+    memory: Annotated[str | None, arg(metavar="SIZE")] = None,
+    devices: Annotated[int | None, arg(metavar="INT")] = None,
+) -> None:
+    """Count what an experiment needs of each device's memory, by part, and whether it fits; nothing is allocated.
+
+    Exits with 1 where it does not fit, and says with which change it would.
+
+    Args:
+        experiment: A Python file with get_config().
+        set_: Change a field, as in stages.1.micro_batches=8. May be given many times.
+        memory: Of one device, such as 80GB or 16GiB; by default what JAX says of the devices here.
+        devices: How many there are; by default as many as the mesh names.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # to ask a GPU for its size takes nothing of it
+    from rlsp_jax.training.experiment_file import load_experiment
+    from rlsp_jax.training.fit import device_room, refusal, room_of
+    from rlsp_jax.training.plan import make_plan, spelled_bytes
+
+    loaded = load_experiment(experiment, set_).experiment
+    room = device_room() if memory is None else room_of(memory)
+    counted = make_plan(loaded, devices)
+    for stage in counted.stages:
+        _show_moments(Console(), stage.name, [(moment.name, moment.parts) for moment in stage.moments])
+    if room is None:
+        print("Whether that fits is not known: give --memory, such as 80GB, for what one device has.")
+    elif counted.total > room:
+        _end(1, f"rlsp: {refusal(loaded, devices, counted, room)}")
+    else:
+        print(f"It fits: {spelled_bytes(counted.total)} of {spelled_bytes(room)} that can be used of a device.")
+
+
+@app.command
 def config(
     experiment: Experiment,
     other: Annotated[Positional[Path | None], arg(metavar="[OTHER]")] = None,
@@ -516,6 +553,18 @@ def _scale(workdir: Path, *, as_json: bool) -> None:
         votes.add_row(r.stage, str(r.step), str(r.k), f"{r.tokens:.1f}", f"{r.accuracy:.3f}")
     for table in (thinking, votes):
         Console().print(table)
+
+
+def _show_moments(console: Console, stage: str, moments: list[tuple[str, dict[str, int]]]) -> None:
+    """A table of a stage: parts of a device's memory below one another, the programs that it runs side by side."""
+    names = dict.fromkeys(name for _, parts in moments for name, size in parts.items() if size)
+    totals = [sum(parts.values()) for _, parts in moments]
+    unit, word = (2**30, "GiB") if max(totals) > 2**27 else (2**20, "MiB")
+    table = Table(f"{word} of each device", *(name for name, _ in moments), title=stage)
+    for name in names:
+        table.add_row(name, *(f"{parts[name] / unit:.2f}" if name in parts else "" for _, parts in moments))
+    table.add_row("together", *(f"{total / unit:.2f}" for total in totals), style="bold")
+    console.print(table)
 
 
 def _ask() -> str:

@@ -20,7 +20,7 @@ from rlsp_jax.verifiers import Countdown
 ROOT = Path(__file__).parent.parent
 DEBUG = str(ROOT / "experiments" / "debug.py")
 TINY = ("stages.0.num_steps=2", "stages.1.num_steps=2", "evals.0.problems=16")
-COMMANDS = ("train", "evaluate", "sample", "verify", "demonstrations", "report", "compare", "convert", "config")
+COMMANDS = ("train", "evaluate", "sample", "verify", "demonstrations", "report", "compare", "convert", "plan", "config")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -122,6 +122,8 @@ def assert_one_sentence(ended: Ended, message: str) -> None:
         (("convert", "import", "./gone", "--out", "new"), "There is no folder ./gone; put the checkpoint there"),
         (("convert", "import", ROOT, "--out", "new", "--dtype", "float32"), "An import keeps the type of the weights"),
         (("convert", "export", ROOT, "--out", "new", "--revision", "main"), "has no revision; leave --revision out"),
+        (("plan", DEBUG, "--memory", "plenty"), "--memory is 'plenty'; it is that of one device, such as 80GB"),
+        (("plan", DEBUG, "--devices", "3", *sets("mesh.fsdp=2")), "needs 2 devices, not 3"),
         (("config", DEBUG, "--explain", "stages.1.clap"), "has no field 'clap'; did you mean 'clip'"),
     ],
 )
@@ -357,6 +359,21 @@ def test_compare_lays_runs_side_by_side(rlsp, trained, tmp_path):
 def test_a_run_is_not_compared_with_itself(rlsp, trained):
     assert_one_sentence(rlsp("compare", trained, trained / "."), "give at least two different workdirs")
     assert_one_sentence(rlsp("compare", trained), "give at least two different workdirs")
+
+
+def test_a_plan_shows_parts_says_whether_they_fit_and_refuses_what_does_not(rlsp):
+    unknown = rlsp("plan", DEBUG)
+    assert unknown.code == 0 and "activations" in unknown.out and "give --memory, such as 80GB" in unknown.out
+    assert "MiB of 0.86 GiB that can be used of a device." in rlsp("plan", DEBUG, "--memory", "1GB").out
+    refused = rlsp("plan", DEBUG, "--memory", "0.01MB")
+    assert refused.code == 1 and refused.err.count("\n") == 1 and "of which 0.01 MiB can be used; " in refused.err
+
+
+def test_what_cannot_fit_is_not_begun(rlsp, tmp_path, monkeypatch):
+    monkeypatch.setattr("rlsp_jax.training.fit.device_room", lambda: 10**4)
+    ended = rlsp("train", DEBUG, "--workdir", tmp_path / "run")
+    assert_one_sentence(ended, "of each device, of which 0.01 MiB can be used; ")
+    assert not (tmp_path / "run").exists()
 
 
 def test_config_shows_explains_and_compares(rlsp, tmp_path):

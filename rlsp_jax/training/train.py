@@ -33,6 +33,7 @@ from rlsp_jax.training.checks import (
 )
 from rlsp_jax.training.config import Experiment
 from rlsp_jax.training.experiment_file import Loaded
+from rlsp_jax.training.fit import check_memory
 from rlsp_jax.training.interrupts import Interrupts
 from rlsp_jax.training.metrics import Log, check_tensorboard
 from rlsp_jax.training.progress import Display
@@ -68,6 +69,7 @@ def train(
     """
     experiment, mesh = loaded.experiment, make_mesh(loaded.experiment.mesh)
     check_sizes(experiment, mesh)
+    check_memory(experiment)
     check_effort_judge(experiment)
     if overwrite or newest_stage(workdir, experiment) is None:
         check_weights(experiment)
