@@ -69,7 +69,7 @@ def get_config() -> Experiment:
                 samples_per_prompt=64,
                 sampling=SAMPLING,
                 select=data.Difficulty(candidates=100_000, samples=16, highest=0.3),  # the paper keeps 30,000
-                chunk_prompts=8,
+                chunk_prompts=4,  # 256 responses at once: the cache of twice as many does not fit
                 # ---- paid how ----
                 streams=(rewards.Stream("correctness", rewards.Penalized(rewards.Correctness(), PENALTIES)),),
                 kl=rloo.SequenceKL(2e-4),

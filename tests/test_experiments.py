@@ -14,6 +14,7 @@ from rlsp_jax.common.describe import diff, flatten, to_dict
 from rlsp_jax.models import AXES, ActorCritic
 from rlsp_jax.sharding import MeshConfig, tree_shardings
 from rlsp_jax.training import Experiment, checks, load_experiment
+from rlsp_jax.training.plan import make_plan
 from rlsp_jax.training.stages import init_state
 
 ROOT = Path(__file__).parent.parent
@@ -93,7 +94,11 @@ def test_its_mesh_has_as_many_devices_as_it_says(path):
     assert mesh.data * mesh.fsdp * mesh.tensor == stated_hardware(path)[0]
 
 
-# That it fits into `stated_hardware(path)[1]` GB on each device belongs here, once a plan says what it needs.
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_its_plan_fits_its_hardware(path):
+    devices, memory = stated_hardware(path)
+    assert make_plan(load_experiment(path).experiment, devices).fits(memory * 10**9)
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
