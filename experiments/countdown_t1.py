@@ -46,6 +46,6 @@ def get_config() -> Experiment:
         reference=MovingAverage(decay=0.9),
         entropy_coef=EntropyTarget(target=0.04, max_coef=0.5),  # of a mean over tokens; the loss is a sum
         micro_batches=64,
-        optimizer=AdamW(Cosine(2e-4, 60, warmup_steps=5)),  # one update a step; 7e-4 takes the policy apart
+        optimizer=AdamW(Cosine(2e-4, 60, warmup_steps=5)),  # one update a step; 2e-3 took the policy apart
     )
     return from_searching_base(countdown_rloo.without_critics("countdown_t1", last), "countdown_t1")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import jax
 import pytest
-from jax.sharding import AbstractMesh, AxisType
 
 from rlsp_jax.common.describe import diff, flatten, to_dict
 from rlsp_jax.models import AXES, ActorCritic
-from rlsp_jax.sharding import MeshConfig, tree_shardings
+from rlsp_jax.sharding import tree_shardings
 from rlsp_jax.training import Experiment, checks, load_experiment
 from rlsp_jax.training.plan import make_plan
+from rlsp_jax.training.share import abstract_mesh
 from rlsp_jax.training.stages import init_state
 
 ROOT = Path(__file__).parent.parent
@@ -61,7 +61,7 @@ def test_its_docstring_names_the_command_that_runs_it(file):
 
 
 def test_its_states_fit_its_own_mesh_without_being_allocated(experiment):
-    mesh = abstract_mesh(experiment.mesh)
+    mesh = abstract_mesh(experiment.mesh, None)
     model = ActorCritic(experiment.model, experiment.model.vocab_size or experiment.tokenizer.vocab_size)
     params = jax.eval_shape(model.init, jax.random.key(0))
     for config in experiment.stages:
@@ -73,7 +73,7 @@ def test_its_states_fit_its_own_mesh_without_being_allocated(experiment):
 
 def test_its_batches_divide_over_its_own_mesh(experiment, monkeypatch):
     monkeypatch.setattr(checks, "_shown_problems", lambda experiment: [])  # published ones are in files
-    checks.check_sizes(experiment, abstract_mesh(experiment.mesh))
+    checks.check_sizes(experiment, abstract_mesh(experiment.mesh, None))
 
 
 # ---- experiments with published models ------------------------------------------------------------
@@ -117,10 +117,3 @@ def stated_hardware(path: Path) -> tuple[int, int]:
     found = re.search(r"^Hardware: +(\d+) × [^,]+, (\d+) GB each$", path.read_text(), re.M)
     assert found is not None
     return int(found[1]), int(found[2])
-
-
-def abstract_mesh(config: MeshConfig) -> AbstractMesh:
-    """The mesh of an experiment, of more devices than there are."""
-    return AbstractMesh(
-        (config.data or 1, config.fsdp, config.tensor), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3
-    )
